@@ -1,0 +1,5 @@
+"""`python -m hepsw` is `hepsw`."""
+
+from hepsw.cli import main
+
+main()

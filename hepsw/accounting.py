@@ -1,0 +1,189 @@
+"""What became of every packet: the counters, and the identities that hold between them.
+
+Listeners, the switch and the sinks each own one account and write nothing else. An account outlives
+a reload, by name. `Ledger.unaccounted` is the proof: zero whenever it is read between two batches;
+any other number is a bug in hepsw, and every integration test asserts that it is zero.
+
+- listener: seen = kernel_dropped + rejected + shed + accepted
+- switch: accepted = routed + dropped + ended + missed; fan_out = sum over sinks of enqueued + shed
+- sink: recovered + enqueued = delivered + dropped + handed_over + in_memory + in_spool + in_flight
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Reason(StrEnum):
+    """Why a listener turned a frame away, or a sink gave a packet up.
+
+    Frames that are not HEP carry the slug of their `DecodeError` instead, and packets that a rule
+    dropped the operator's own word.
+    """
+
+    HEP_VERSION = "hep-version"
+    """The listener does not take this HEP version."""
+    INTERNAL = "internal"
+    """hepsw itself failed on this packet: a bug, logged with its traceback."""
+    OVERFLOW = "overflow"
+    """The queue was full."""
+    TOO_BIG = "too-big"
+    """More octets than the transport carries."""
+    VERSION_ON_STREAM = "version-on-stream"
+    """HEP 1 and 2 have no length: a stream cannot carry them."""
+    SHUTDOWN = "shutdown"
+    """Still waiting when the time to drain was over."""
+    RETIRED = "retired"
+    """Still waiting when a reload had removed the destination and the time to drain was over."""
+    UNSTORABLE = "unstorable"
+    """The store refused this row and took its neighbours."""
+
+
+@dataclass(slots=True)
+class ListenerAccount:
+    """Frames, from the socket to the switch."""
+
+    seen: int = 0
+    """Frames read, and datagrams that the kernel says it dropped."""
+    kernel_dropped: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    shed: Counter[str] = field(default_factory=Counter)
+    accepted: int = 0
+    octets: int = 0
+    """Octets of the frames read."""
+    warnings: Counter[str] = field(default_factory=Counter)
+    """Oddities of accepted packets, by slug without its argument; none of them is fatal."""
+    connections: int = 0
+    """Streams open now."""
+    connected: int = 0
+    """Streams accepted so far."""
+    broken: Counter[str] = field(default_factory=Counter)
+    """Streams that were closed for what they sent, or that ended inside a frame."""
+
+    @property
+    def unaccounted(self) -> int:
+        """Frames that were seen and of which nothing else is known."""
+        told = self.kernel_dropped + self.rejected.total() + self.shed.total() + self.accepted
+        return self.seen - told
+
+
+@dataclass(slots=True)
+class RuleAccount:
+    """How often one rule matched."""
+
+    packets: int = 0
+    octets: int = 0
+    last_us: int = 0
+    """When it last matched, in microseconds since the epoch; 0 for never."""
+    edits_refused: Counter[str] = field(default_factory=Counter)
+    """Edits that came out empty, did not fit their chunk, or made the packet too big."""
+
+
+@dataclass(slots=True)
+class SwitchAccount:
+    """Packets, from acceptance to their one fate."""
+
+    accepted: int = 0
+    routed: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    ended: int = 0
+    missed: int = 0
+    fan_out: int = 0
+    """Copies that routed packets were given to sinks in."""
+    rules: dict[str, RuleAccount] = field(default_factory=dict)
+    """By `table/name`; a rule keeps its account over reloads."""
+
+    @property
+    def unaccounted(self) -> int:
+        """Packets that were accepted and met no fate."""
+        return self.accepted - self.routed - self.dropped.total() - self.ended - self.missed
+
+    def rule(self, path: str) -> RuleAccount:
+        """Return the account of the rule `table/name`, opened at its first mention."""
+        return self.rules.setdefault(path, RuleAccount())
+
+
+@dataclass(slots=True)
+class SinkAccount:
+    """Packets, from a sink's queue to the far side."""
+
+    kind: str = ""
+    """Scheme of the sink's url."""
+    recovered: int = 0
+    enqueued: int = 0
+    shed: Counter[str] = field(default_factory=Counter)
+    delivered: int = 0
+    """UDP and TCP: taken by the kernel, whole. Stores: committed."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    handed_over: int = 0
+    in_memory: int = 0
+    """Held at this moment; measured just before the account is read, like the two below."""
+    in_spool: int = 0
+    in_flight: int = 0
+    octets: int = 0
+    """Octets of the frames delivered."""
+    errors: Counter[str] = field(default_factory=Counter)
+    """What went wrong and was tried again: no packet was lost by it."""
+    state: str = ""
+    """What the sink is doing, for a reader: `up`, `connecting`, `down: refused` …"""
+
+    @property
+    def unaccounted(self) -> int:
+        """Packets that were taken and of which nothing else is known."""
+        told = self.delivered + self.dropped.total() + self.handed_over
+        held = self.in_memory + self.in_spool + self.in_flight
+        return self.recovered + self.enqueued - told - held
+
+
+@dataclass(slots=True)
+class Ledger:
+    """All accounts of one process, by name."""
+
+    listeners: dict[str, ListenerAccount] = field(default_factory=dict)
+    switch: SwitchAccount = field(default_factory=SwitchAccount)
+    sinks: dict[str, SinkAccount] = field(default_factory=dict)
+
+    def listener(self, name: str) -> ListenerAccount:
+        """Return the account of a listener, opened at its first mention."""
+        return self.listeners.setdefault(name, ListenerAccount())
+
+    def sink(self, name: str, kind: str) -> SinkAccount:
+        """Return the account of a destination or store, opened at its first mention."""
+        account = self.sinks.setdefault(name, SinkAccount())
+        account.kind = kind
+        return account
+
+    @property
+    def differences(self) -> dict[str, int]:
+        """Every identity that does not hold, by name, with what it is off by."""
+        accepted = sum(account.accepted for account in self.listeners.values())
+        taken = sum(account.enqueued + account.shed.total() for account in self.sinks.values())
+        found = {
+            **{f"listener {name}": account.unaccounted for name, account in self.listeners.items()},
+            "listeners to switch": accepted - self.switch.accepted,
+            "switch": self.switch.unaccounted,
+            "switch to sinks": self.switch.fan_out - taken,
+            **{f"sink {name}": account.unaccounted for name, account in self.sinks.items()},
+        }
+        return {name: number for name, number in found.items() if number}
+
+    @property
+    def unaccounted(self) -> int:
+        """How many packets no identity explains: 0, or hepsw has a bug."""
+        return sum(abs(number) for number in self.differences.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return every counter as plain values, `unaccounted` among them, ready for JSON."""
+        return {**_plain(self), "unaccounted": self.unaccounted, "differences": self.differences}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever an account holds
+    """Return accounts as dictionaries; `dataclasses.asdict` counts the items of a `Counter`."""
+    if is_dataclass(value):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return value

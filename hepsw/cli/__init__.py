@@ -1,0 +1,65 @@
+"""The commands, one module each, imported only when that command runs.
+
+`hepsw --help` and `hepsw check` must not pay for what `hepsw run` needs: the modules are named here
+and the one that is asked for is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Annotated, Final
+
+import typer
+
+from hepsw import __version__
+
+COMMANDS: Final = {
+    "run": "Run the switch.",
+    "check": "Prove a configuration before it runs.",
+    "send": "Send demo traffic, or packets from a file, to a listener.",
+}
+"""Every command with the line that `hepsw --help` shows; `cli/NAME.py` has a function `command`."""
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        sys.stdout.write(f"hepsw {__version__} (plain Python build)\n")
+        raise typer.Exit
+
+
+def _hepsw(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and which build is live.",
+            callback=_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """A switch for HEP (Homer Encapsulation Protocol), configured in TOML.
+
+    Edit hepsw.toml, run `hepsw check`, reload with SIGHUP or by saving the file.
+    """
+
+
+def _placeholder() -> None:
+    """Stand for a command that was not asked for: only its name and line are shown."""
+
+
+def main() -> None:
+    """Run the command named on the command line."""
+    asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_hepsw)
+    for name, line in COMMANDS.items():
+        command = import_module(f"hepsw.cli.{name}").command if name == asked else _placeholder
+        app.command(name, help=line if command is _placeholder else None)(command)
+    app(prog_name="hepsw")

@@ -1,0 +1,44 @@
+"""`hepsw run`: the switch, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import typer
+
+from hepsw.cli import exits
+from hepsw.cli.paths import ConfigOption, config_file
+from hepsw.config.diagnostics import render
+from hepsw.config.load import load
+from hepsw.daemon import Daemon
+from hepsw.net.machine import ThisMachine
+
+
+def command(config: ConfigOption = None) -> None:
+    """Run the switch until SIGTERM or SIGINT.
+
+    SIGHUP reloads the configuration (so does saving a file of it), SIGUSR1 prints all counters.
+    Exit status: 0 stopped by a signal, 74 a listener cannot be opened, 78 the configuration is
+    invalid.
+    """
+    path = config_file(config)
+    loaded = load(path, ThisMachine())
+    found = loaded.problems.sorted()
+    if found:
+        color = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        sys.stderr.write(render(found, loaded.texts, color=color) + "\n\n")
+    configuration = loaded.configuration
+    if configuration is None:
+        sys.stderr.write("hepsw run: the configuration is invalid, nothing was started\n")
+        raise typer.Exit(exits.CONFIG)
+
+    async def serve() -> None:
+        await Daemon(path, configuration).run()
+
+    try:
+        asyncio.run(serve())
+    except OSError as error:
+        sys.stderr.write(f"hepsw run: {error.strerror or error}\n")
+        raise typer.Exit(exits.IO) from None

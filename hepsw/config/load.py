@@ -1,0 +1,327 @@
+"""A configuration, from its files to what it means, with every problem on the way.
+
+`hepsw check`, the start of the daemon and each reload all come through `load`. Nothing stops at the
+first mistake: a block that cannot be read is reported and known by name, so what refers to it is
+not reported again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hepsw.config import models
+from hepsw.config.configuration import Configuration, Listener, StoreSettings, Table
+from hepsw.config.graph import check_graph
+from hepsw.config.loops import check_loops
+from hepsw.config.match import MatchReader
+from hepsw.config.names import NamedSet, Names
+from hepsw.config.problems import Report
+from hepsw.config.rules import RuleReader
+from hepsw.config.sources import Sources, read_sources
+from hepsw.config.spelling import did_you_mean
+from hepsw.config.toml import MAX_FILE_BYTES
+from hepsw.config.validate import salvaged, unknown_block, validated
+from hepsw.fields import CATALOGUE, chunk_field
+from hepsw.hep import ChunkKey, ChunkType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+    from pathlib import Path as FilePath
+
+    from hepsw.config.configuration import Rule
+    from hepsw.config.diagnostics import Problems
+    from hepsw.config.spans import Path
+    from hepsw.fields import Field
+
+
+class Machine(Protocol):
+    """What only the machine that it runs on can tell."""
+
+    def addresses(self, host: str) -> Sequence[IPv4Address | IPv6Address]:
+        """Return the addresses of a name; none where it cannot be looked up."""
+        ...
+
+    def is_own(self, address: IPv4Address | IPv6Address) -> bool:
+        """Tell whether an address is one of this machine's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came of loading."""
+
+    configuration: Configuration | None
+    """None where any error was found."""
+    problems: Problems
+    texts: Mapping[str, str]
+    """The files by the names that the problems carry."""
+    files: Mapping[FilePath, str]
+    """Every file that was read or that should have been there, with the SHA-256 of what it held."""
+
+
+def load(path: FilePath, machine: Machine | None = None) -> Loaded:
+    """Read and judge a configuration.
+
+    Args:
+        path: `hepsw.toml`; `rules/*.toml` beside it belong to it.
+        machine: asked what depends on this machine; None leaves all of that out (`--offline`).
+    """
+    sources = read_sources(path)
+    configuration = None
+    # Half a configuration would answer with references to what the other half defines.
+    if not sources.problems.has_errors:
+        configuration = _Loader(sources, machine).configuration()
+    return Loaded(
+        configuration=None if sources.problems.has_errors else configuration,
+        problems=sources.problems,
+        texts=sources.texts,
+        files=sources.files,
+    )
+
+
+class _Loader:
+    """Judges one set of sources."""
+
+    def __init__(self, sources: Sources, machine: Machine | None) -> None:
+        self.sources = sources
+        self.machine = machine
+        self.report = Report(sources)
+        self.data = sources.data
+
+    def configuration(self) -> Configuration:
+        for block in self.data:
+            if block not in {*models.BLOCKS, "reload", "log"}:
+                unknown_block(block, self.report)
+        names = Names(chunks=self._chunks(), sets=self._sets(), matchers=self._block("matchers"))
+        matches = MatchReader(names, self.report)
+        destinations = self._named("destinations", models.Destination)
+        stores = self._stores()
+        for name in self._block("stores").keys() & self._block("destinations").keys():
+            self.report.key_error(
+                "HEP102", f"a destination and a store are both called `{name}`", ("stores", name)
+            )
+        settings = self._named("tables", models.Table)
+        written = self._block("rules")
+        reader = RuleReader(
+            names,
+            matches,
+            self.report,
+            destinations=self._block("destinations").keys(),
+            stores=self._block("stores").keys(),
+            tables={**self._block("tables"), **written}.keys(),
+        )
+        tables = {
+            name: Table(
+                name=name,
+                rules=self._rules(name, written.get(name, []), reader),
+                miss=self._miss(name, settings.get(name), reader),
+            )
+            for name in {**self._block("tables"), **written}
+        }
+        for name, block in names.matchers.items():
+            if name not in names.used_matchers:
+                matches.read(block, ("matchers", name))  # judged even while nothing uses it
+        listeners = self._listeners(written)
+        check_graph(tables, listeners, self.report)
+        check_loops(destinations, listeners, self.machine, self.report)
+        # What could not be read may be just what uses the others.
+        if not self.report.problems.has_errors:
+            self._unused(names, reader)
+        return Configuration(
+            listeners=listeners,
+            destinations=destinations,
+            stores=stores,
+            tables=tables,
+            reload=self._single("reload", models.Reload) or models.Reload(),
+            log=self._single("log", models.Log) or models.Log(),
+            files=self.sources.files,
+        )
+
+    # --- blocks ---
+
+    def _block(self, name: str) -> dict[str, Any]:
+        """Return a block of named things; what is no table was reported as such."""
+        block = self.data.get(name, {})
+        if isinstance(block, dict):
+            return block
+        self.report.key_error("HEP105", f"`{name}` wants a table", (name,))
+        return {}
+
+    def _named(self, block: str, model: type[models.Block]) -> dict[str, Any]:
+        """Return the valid ones among the named things of a block."""
+        found = {
+            name: validated(model, written, (block, name), self.report)
+            for name, written in self._block(block).items()
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _single(self, block: str, model: type[models.Block]) -> Any:  # noqa: ANN401 - the model's own type
+        return validated(model, self.data.get(block, {}), (block,), self.report)
+
+    def _chunks(self) -> dict[str, Field]:
+        chunks = {}
+        for name, chunk in self._named("chunks", models.ChunkName).items():
+            if name in CATALOGUE:
+                self.report.key_error("HEP102", f"`{name}` is a field already", ("chunks", name))
+                continue
+            chunks[name] = chunk_field(
+                name, ChunkKey(chunk.vendor, chunk.id), ChunkType(chunk.type)
+            )
+        return chunks
+
+    def _sets(self) -> dict[str, NamedSet]:
+        sets = {}
+        for name, written in self._block("sets").items():
+            path: Path = ("sets", name)
+            if isinstance(written, list):
+                values = [(value, (*path, at)) for at, value in enumerate(written)]
+                for value, place in values:
+                    if isinstance(value, bool) or not isinstance(value, (str, int)):
+                        self.report.error("HEP105", "a set holds texts and whole numbers", place)
+                sets[name] = NamedSet(values)
+            else:
+                settings = validated(models.SetFile, written, path, self.report)
+                sets[name] = NamedSet(self._set_file(settings, path) if settings else [])
+        return sets
+
+    def _set_file(self, settings: models.SetFile, path: Path) -> list[tuple[Any, Path]]:
+        file = self.sources.folder(path) / settings.file
+        place = (*path, "file")
+        try:
+            with file.open("rb") as stream:
+                octets = stream.read(MAX_FILE_BYTES + 1)
+            text = octets.decode("utf-8")
+        except OSError as error:
+            self.sources.files[file] = ""
+            if self.machine is not None:
+                self.report.error("HEP208", f"cannot read {settings.file}: {error.strerror}", place)
+            return []
+        except UnicodeDecodeError:
+            self.report.error("HEP208", f"{settings.file} is not UTF-8", place)
+            return []
+        self.sources.files[file] = hashlib.sha256(octets).hexdigest()
+        if len(octets) > MAX_FILE_BYTES:
+            limit = MAX_FILE_BYTES >> 20
+            self.report.error("HEP208", f"{settings.file} is larger than {limit} MiB", place)
+            return []
+        lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+        as_number = settings.type == "number"
+        return [
+            (int(line) if as_number and line.isdigit() else line, place) for line in lines if line
+        ]
+
+    def _stores(self) -> dict[str, StoreSettings]:
+        stores: dict[str, StoreSettings] = {}
+        for name, store in self._named("stores", models.Store).items():
+            path = ("stores", name)
+            file = (self.sources.folder(path) / store.url).resolve()
+            if any(other.file == file for other in stores.values()):
+                self.report.error("HEP102", f"two stores write to {store.url}", (*path, "url"))
+            stores[name] = StoreSettings(file=file, batch=store.batch)
+        return stores
+
+    def _listeners(self, rules: Mapping[str, Any]) -> tuple[Listener, ...]:
+        listeners: list[Listener] = []
+        names: set[str] = set()
+        written = self.data.get("listen", [])
+        if not written:
+            self.report.key_error(
+                "HEP107", "there is no `[[listen]]`: nothing can arrive", ("listen",)
+            )
+        for at, block in enumerate(written):
+            path: Path = ("listen", at)
+            read = validated(models.Listen, block, path, self.report)
+            if read is None:
+                continue
+            if read.name is not None and read.name in names:
+                self.report.error(
+                    "HEP102", f"two listeners are called `{read.name}`", (*path, "name")
+                )
+            names.add(read.name or "")
+            entry = self._entry(read, rules, path)
+            for index, url in enumerate(read.url):
+                if any(other.url == url for other in listeners):
+                    self.report.error(
+                        "HEP102", f"{url} is listened on twice", (*path, "url", index)
+                    )
+                    continue
+                listeners.append(
+                    Listener(
+                        name=read.name or str(url),
+                        url=url,
+                        entry=entry,
+                        versions=frozenset(read.versions),
+                        gzip_frames=read.gzip_frames,
+                        receive_buffer=read.receive_buffer,
+                    )
+                )
+        return tuple(listeners)
+
+    def _entry(self, listen: models.Listen, rules: Mapping[str, Any], path: Path) -> str | None:
+        """Return the table that packets enter; None where there are no rules at all."""
+        if not any(rules.values()):
+            return None
+        if not rules.get(listen.entry):
+            meant = did_you_mean(listen.entry, rules, foreign={})
+            self.report.error(
+                "HEP206",
+                f"there are rules, but none in table `{listen.entry}`, where this listener enters",
+                (*path, "entry"),
+                f"did you mean `{meant}`?" if meant else f"tables with rules: {', '.join(rules)}",
+            )
+        return listen.entry
+
+    # --- tables ---
+
+    def _miss(
+        self, name: str, settings: models.Table | None, reader: RuleReader
+    ) -> tuple[str, ...]:
+        if settings is None:
+            return ()
+        miss = settings.miss
+        return reader.outputs(miss.relay, miss.store, ("tables", name, "miss"))
+
+    def _rules(self, table: str, written: object, reader: RuleReader) -> tuple[Rule, ...]:
+        if not isinstance(written, list):
+            self.report.key_error(
+                "HEP105",
+                f"`rules.{table}` wants `[[rules.{table}]]`, two brackets",
+                ("rules", table),
+            )
+            return ()
+        rules: list[Rule] = []
+        names: set[str] = set()
+        for at, block in enumerate(written):
+            path: Path = ("rules", table, at)
+            if not isinstance(block, dict):
+                self.report.error("HEP105", "a rule is a table", path)
+                continue
+            read, whole = salvaged(models.Rule, block, path, self.report)
+            if read is None:
+                continue
+            if read.name in names and whole:
+                self.report.error(
+                    "HEP102",
+                    f"two rules of table `{table}` are called `{read.name}`",
+                    (*path, "name"),
+                )
+            names.add(read.name)
+            rule = reader.read(read, table, path)
+            if read.enabled:
+                rules.append(rule)
+        return tuple(rules)
+
+    def _unused(self, names: Names, reader: RuleReader) -> None:
+        if any(self._block("rules").values()):
+            for block in ("destinations", "stores"):
+                for name in self._block(block):
+                    if name not in reader.used:
+                        self.report.key_warning(
+                            "HEP306", f"{block[:-1]} `{name}` is never used", (block, name)
+                        )
+        for name, named in names.sets.items():
+            if not named.used:
+                self.report.key_warning("HEP306", f"set `{name}` is never used", ("sets", name))

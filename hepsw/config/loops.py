@@ -1,0 +1,66 @@
+"""A destination that is one of our own listeners would send every packet round for ever."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    from hepsw.config.configuration import Listener
+    from hepsw.config.load import Machine
+    from hepsw.config.models import Destination
+    from hepsw.config.problems import Report
+    from hepsw.config.units import Url
+
+
+def check_loops(
+    destinations: Mapping[str, Destination],
+    listeners: Sequence[Listener],
+    machine: Machine | None,
+    report: Report,
+) -> None:
+    """Report destinations that lead back to a listener.
+
+    Without a `machine` only what the text shows is found: the same address, the same name, or a
+    loopback address where a listener has all addresses.
+    """
+    for name, destination in destinations.items():
+        for listener in listeners:
+            if _leads_to(destination.url, listener.url, machine):
+                report.error(
+                    "HEP401",
+                    f"destination `{name}` is our own listener {listener.url}",
+                    ("destinations", name, "url"),
+                    "every packet would come back for ever",
+                )
+                break
+
+
+def _leads_to(url: Url, listener: Url, machine: Machine | None) -> bool:
+    if (url.scheme, url.port) != (listener.scheme, listener.port):
+        return False
+    if url.host == listener.host:
+        return True
+    here = {_plain(address) for address in _addresses(listener, machine)}
+    everywhere = any(address.is_unspecified for address in here)
+    for address in map(_plain, _addresses(url, machine)):
+        if address in here or address.is_unspecified:
+            return True
+        if everywhere and (
+            address.is_loopback or (machine is not None and machine.is_own(address))
+        ):
+            return True
+    return everywhere and url.host == "localhost"
+
+
+def _addresses(url: Url, machine: Machine | None) -> Sequence[IPv4Address | IPv6Address]:
+    if url.address is not None:
+        return (url.address,)
+    return machine.addresses(url.host) if machine is not None else ()
+
+
+def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return a v4-mapped address as the IPv4 address it is."""
+    return getattr(address, "ipv4_mapped", None) or address

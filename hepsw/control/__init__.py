@@ -1,0 +1,1 @@
+"""What hepsw tells about itself: logs, reports, changed files noticed."""

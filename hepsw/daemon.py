@@ -1,0 +1,267 @@
+"""The daemon: wiring, signals, hot reload.
+
+Everything that lives is held here and nowhere else: the ledger, the switch, the listeners and the
+sinks. A batch comes from a listener, is judged by the switch in the same turn of the loop, and is
+given to the sinks. A reload is loaded and compiled beside all that, in a thread, and put into
+service between two batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ipaddress
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from hepsw import __version__
+from hepsw.accounting import Ledger
+from hepsw.compiler import Program, compile_program
+from hepsw.config.diagnostics import render
+from hepsw.config.load import Loaded, load
+from hepsw.control import report
+from hepsw.control.logs import LogWriter
+from hepsw.control.watch import Watch
+from hepsw.net.listeners import Listeners
+from hepsw.net.machine import ThisMachine
+from hepsw.sinks.sinks import Sinks
+from hepsw.switch import Switch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hepsw.config.configuration import Configuration
+    from hepsw.hep import Packet
+    from hepsw.view import Peer
+
+DRAIN: Final = 10.0
+"""Seconds that outputs have to deliver what they hold, at the end and when a reload retires them.
+"""
+SWITCH_INTERVAL: Final = 0.0005
+"""Seconds after which a waiting thread gets the interpreter: with Python's 5 ms a busy loop leaves
+the store's writer, and a reload, next to nothing."""
+AGENTS: Final = 4096
+"""Agents remembered as announced."""
+
+log = logging.getLogger("hepsw")
+rule_log = logging.getLogger("hepsw.rules")
+
+
+class Daemon:
+    """One running switch."""
+
+    def __init__(self, path: Path, configuration: Configuration) -> None:
+        self.ledger = Ledger()
+        self._path = path
+        self._configuration = configuration
+        self._logs = LogWriter(configuration.log)
+        self._switch = Switch(compile_program(configuration), self.ledger.switch)
+        self._listeners = Listeners(self.ledger, self._take, self._meet)
+        self._sinks = Sinks(self.ledger, DRAIN)
+        self._watch = Watch(path)
+        self._agents: set[tuple[object, ...]] = set()
+        self._generation = 1
+        self._reloading = asyncio.Lock()
+        self._reload_wanted = asyncio.Event()
+        self._stop_wanted = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Raises:
+            OSError: a listener cannot be opened.
+        """
+        try:
+            await self._run()
+        finally:
+            self._logs.close()
+
+    async def _run(self) -> None:
+        configuration = self._configuration
+        log.info("hepsw %s, plain Python build, %s", __version__, self._path)
+        bound = self._listeners.bind(configuration.listeners)
+        self._sinks.replace(configuration)
+        self._introduce(configuration)
+        await self._listeners.serve(configuration.listeners, bound)
+        self._watch.settle(configuration.files)
+        self._hear_signals()
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        # Everything made so far stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        log.info("ready")
+        helpers = [
+            asyncio.create_task(self._reload_when_wanted()),
+            asyncio.create_task(self._watch_files()),
+        ]
+        try:
+            await self._stop_wanted.wait()
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+        await self._stop()
+
+    # --- the way of a packet ---
+
+    def _take(self, batch: Sequence[tuple[Packet, Peer]]) -> None:
+        """Judge a batch and give every output its part."""
+        effects = self._switch.receive(batch, time.time())
+        if effects.outputs:
+            self._sinks.enqueue(effects.outputs)
+        for line in effects.lines:
+            rule_log.log(_LEVELS[line.level], "%s: %s", line.rule, line.text)
+
+    def _meet(self, peer: Peer, packet: Packet) -> None:
+        """Announce an agent with its first packet."""
+        agent = (peer.ip, peer.transport, packet.version, packet.capture_id)
+        if agent in self._agents or len(self._agents) >= AGENTS:
+            return
+        self._agents.add(agent)
+        log.info(
+            "first packet from %s over %s: HEP %d, capture id %s",
+            ipaddress.ip_address(peer.ip),
+            peer.transport,
+            packet.version,
+            "none" if packet.capture_id is None else packet.capture_id,
+        )
+
+    # --- signals ---
+
+    def _hear_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+        loop.add_signal_handler(signal.SIGUSR1, self._report)
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(stop, self._on_stop, stop)
+
+    def _on_stop(self, number: signal.Signals) -> None:
+        if self._stop_wanted.is_set():
+            os._exit(128 + number)
+        self._stop_wanted.set()
+
+    def _report(self) -> None:
+        """Print all counters.
+
+        Tables go to standard error, JSON to standard output unless that is a terminal.
+        """
+        from rich.console import Console  # noqa: PLC0415 - paid when somebody asks
+
+        self._measure()
+        wide = None if sys.stderr.isatty() else 160
+        report.print_tables(self.ledger, Console(stderr=True, width=wide))
+        if not sys.stdout.isatty():
+            with suppress(OSError):  # a reader that went away does not stop the switch
+                sys.stdout.write(report.as_json(self.ledger) + "\n")
+                sys.stdout.flush()
+
+    def _measure(self) -> None:
+        self._listeners.measure()
+        self._sinks.measure()
+
+    async def _stop(self) -> None:
+        """Stop accepting, deliver what is held, tell what became of everything."""
+        log.info("stopping; a second signal stops at once")
+        await self._listeners.stop()
+        await self._sinks.close()
+        self._report()
+
+    # --- reload ---
+
+    async def _watch_files(self) -> None:
+        while True:
+            if self._configuration.reload.watch:
+                await self._watch.changed()
+                log.info("the configuration changed on disk")
+                await self._reload()
+            else:
+                await asyncio.sleep(1)
+
+    async def _reload_when_wanted(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            await self._reload()
+
+    async def _reload(self) -> None:
+        """Load beside the packets; then swap, or keep what is in service and say why."""
+        async with self._reloading:
+            began = time.monotonic()
+            loaded, program = await asyncio.to_thread(_load_and_compile, self._path)
+            self._watch.settle(loaded.files)
+            if loaded.configuration is None or program is None:
+                self._refuse(loaded)
+                return
+            try:
+                await self._swap(loaded.configuration, program)
+            except OSError as error:
+                log.error(  # noqa: TRY400 - the operator's turn: a traceback would say nothing
+                    "reload refused, generation %d stays in service: %s", self._generation, error
+                )
+                return
+            log.info(
+                "generation %d in service after %.0f ms",
+                self._generation,
+                1000 * (time.monotonic() - began),
+            )
+
+    async def _swap(self, configuration: Configuration, program: Program) -> None:
+        """Put a configuration into service.
+
+        Raises:
+            OSError: a new listener cannot be opened; nothing was changed.
+        """
+        bound = self._listeners.bind(configuration.listeners)
+        # While the old tables are in force: what a closing listener still holds was sent to them.
+        await self._listeners.stop_others(configuration.listeners)
+        # No await between these two: a batch meets the old tables and sinks, or the new ones.
+        self._sinks.replace(configuration)
+        self._switch.replace(program)
+        await self._listeners.serve(configuration.listeners, bound)
+        self._logs.settle(configuration.log)
+        self._configuration = configuration
+        self._generation += 1
+
+    def _refuse(self, loaded: Loaded) -> None:
+        problems = loaded.problems.sorted()
+        log.error(
+            "reload refused, generation %d stays in service:\n%s",
+            self._generation,
+            render(problems, loaded.texts),
+        )
+
+    # --- words ---
+
+    @staticmethod
+    def _introduce(configuration: Configuration) -> None:
+        for name, table in configuration.tables.items():
+            rules = ", ".join(rule.name for rule in table.rules)
+            log.info("table %s: %s", name, rules or "no rules")
+        for name, destination in configuration.destinations.items():
+            log.info("destination %s: %s", name, destination.url)
+        for name, store in configuration.stores.items():
+            log.info("store %s: %s", name, store.file)
+        if not configuration.tables:
+            log.info("no rules: every packet goes to every destination and store")
+
+
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def _load_and_compile(path: Path) -> tuple[Loaded, Program | None]:
+    """Do everything of a reload that takes time; runs in a thread."""
+    loaded = load(path, ThisMachine())
+    if loaded.configuration is None:
+        return loaded, None
+    return loaded, compile_program(loaded.configuration)

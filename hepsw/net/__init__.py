@@ -1,0 +1,1 @@
+"""Sockets that HEP arrives on: what comes out is packets, with who sent them."""

@@ -1,0 +1,168 @@
+"""HEP over TCP: connections cut into frames by the splitter; nothing is ever written to a peer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from hepsw.hep import StreamSplitter
+from hepsw.net.sockets import packed
+from hepsw.view import Peer
+
+if TYPE_CHECKING:
+    import socket
+
+    from hepsw.net.intake import Intake
+
+FRAME_TIMEOUT: Final = 10.0
+"""Seconds that a begun frame may take to arrive whole; connections between frames may idle for
+ever.
+"""
+SWEEP: Final = 1.0
+"""Seconds between two looks at who is late."""
+QUIET: Final = 0.05
+"""Seconds without a read after which a stopping listener believes that its connections are empty.
+"""
+
+log = logging.getLogger("hepsw.net")
+
+
+class TcpListener:
+    """Accepts connections; a peer, a fault in its stream, or the end of hepsw closes them."""
+
+    def __init__(self, sock: socket.socket, intake: Intake) -> None:
+        self.intake = intake
+        self._socket = sock
+        self._server: asyncio.Server | None = None
+        self._connections: set[_Connection] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self.last_read = 0.0
+        """The loop's time of the last octets on any connection."""
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _Connection(self), sock=self._socket, backlog=1024
+        )
+        self._sweeper = loop.call_later(SWEEP, self._sweep)
+
+    def measure(self) -> None:
+        """Add the number of open connections to the account, which several sockets may share."""
+        self.intake.account.connections += len(self._connections)
+
+    async def stop(self) -> None:
+        """Accept no more, read what the connections still hold, then close them."""
+        if self._server is not None:
+            self._server.close()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 10 * QUIET
+        while self._connections and loop.time() < min(
+            end, max(self.last_read, end - 9 * QUIET) + QUIET
+        ):
+            await asyncio.sleep(QUIET / 5)
+        self.close()
+        await asyncio.sleep(0)  # connections close in the loop's next turn
+
+    def close(self) -> None:
+        """Close everything now."""
+        if self._server is not None:
+            self._server.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in list(self._connections):
+            connection.close()
+        self._socket.close()
+
+    def opened(self, connection: _Connection) -> None:
+        """Note a connection."""
+        self._connections.add(connection)
+        self.intake.account.connected += 1
+
+    def closed(self, connection: _Connection) -> None:
+        """Note that a connection is gone."""
+        self._connections.discard(connection)
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        late = loop.time() - FRAME_TIMEOUT
+        for connection in list(self._connections):
+            if connection.frame_began is not None and connection.frame_began < late:
+                connection.give_up("frame-timeout")
+        self._sweeper = loop.call_later(SWEEP, self._sweep)
+
+
+class _Connection(asyncio.Protocol):
+    """One peer's stream."""
+
+    def __init__(self, listener: TcpListener) -> None:
+        self._listener = listener
+        self._intake = listener.intake
+        self._splitter = StreamSplitter()
+        self._transport: asyncio.Transport | None = None
+        self._peer: Peer | None = None
+        self._broken = False
+        self._loop = asyncio.get_running_loop()
+        self.frame_began: float | None = None
+        """The loop's time when the frame began that is not whole yet."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - create_server gives no other
+        self._transport = transport
+        host, port = transport.get_extra_info("peername")[:2]
+        local_host, local_port = transport.get_extra_info("sockname")[:2]
+        self._peer = Peer(
+            ip=packed(host),
+            port=port,
+            transport="tcp",
+            local_ip=packed(local_host),
+            local_port=local_port,
+            listener=self._intake.listener.name,
+        )
+        self._intake.expect(self._peer)
+        self._listener.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._broken or self._peer is None:
+            return
+        self._listener.last_read = self._loop.time()
+        frames = self._splitter.feed(data)
+        if frames:
+            self._intake.frames(frames, self._peer)
+        if self._splitter.error is not None:
+            self.give_up(self._splitter.error.reason)
+        elif not self._splitter.buffered:
+            self.frame_began = None
+        elif frames or self.frame_began is None:
+            self.frame_began = self._loop.time()
+
+    def give_up(self, reason: str) -> None:
+        """Close a stream that can be read no further; its sender will connect again."""
+        self._broken = True
+        self.frame_began = None
+        self._intake.account.broken[reason] += 1
+        log.warning(
+            "%s: closed the connection of %s: %s%s",
+            self._intake.listener.name,
+            self._name(),
+            reason,
+            f" at {self._splitter.excerpt.hex(' ')}" if self._splitter.excerpt else "",
+        )
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; what was read is kept."""
+        if self._transport is not None:
+            self._transport.abort() if self._broken else self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - an end is an end
+        if not self._broken and self._splitter.eof() is not None:
+            self._intake.account.broken["stream-partial"] += 1
+        if self._peer is not None:
+            self._intake.forget(self._peer)
+        self._listener.closed(self)
+
+    def _name(self) -> str:
+        address = self._transport.get_extra_info("peername") if self._transport else None
+        return f"{address[0]}:{address[1]}" if address else "a peer"

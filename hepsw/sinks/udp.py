@@ -1,0 +1,188 @@
+"""Relaying over UDP: best effort, straight from the packet path while the kernel takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from hepsw.accounting import Reason
+from hepsw.errors import DeliveryError
+from hepsw.sinks.backoff import BackOff
+from hepsw.sinks.queue import FrameQueue
+from hepsw.sinks.resolve import resolve
+from hepsw.sinks.sink import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hepsw.accounting import SinkAccount
+    from hepsw.config.models import Destination
+    from hepsw.sinks.resolve import Target
+    from hepsw.view import View
+
+LOOK_UP_AGAIN: Final = 60.0
+"""Seconds after which the name of a destination is looked up again: UDP never notices that it
+moved.
+"""
+SEND_BUFFER: Final = 4 << 20
+
+log = logging.getLogger("hepsw.sinks")
+
+
+class UdpDestination:
+    """One connected socket, so that the far side's refusals are heard."""
+
+    def __init__(self, name: str, settings: Destination, account: SinkAccount) -> None:
+        self.name = name
+        self.account = account
+        self._url = settings.url
+        self._timeout = settings.timeout
+        self._queue = FrameQueue(
+            settings.queue, keep_old=settings.overflow == "drop-new", account=account
+        )
+        self._socket: socket.socket | None = None
+        self._target: Target | None = None
+        self._waiting = False
+        """True while the loop watches for room in the send buffer."""
+        self._broken = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._task: asyncio.Task[None] | None = None
+        self._refused = False
+        account.state = "connecting"
+
+    def start(self) -> None:
+        """Begin to look up and to send."""
+        self._task = asyncio.create_task(self._keep_connected(), name=f"destination {self.name}")
+
+    def enqueue(self, views: Sequence[View]) -> None:
+        """Take a batch and send what the kernel takes at once."""
+        for view in views:
+            self._queue.add(view.packet.data)
+        self._empty.clear()
+        if not self._waiting:
+            self._flush()
+
+    @property
+    def held(self) -> Held:
+        """What waits, and what is being written."""
+        return Held(in_memory=len(self._queue))
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until the kernel has taken everything."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
+
+    async def close(self, reason: Reason) -> None:
+        """Stop; what still waits is given up."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        self._disconnect()
+        self._queue.give_up(reason)
+
+    async def _keep_connected(self) -> None:
+        backoff = BackOff()
+        while True:
+            try:
+                target = (await resolve(self._url, socket.SOCK_DGRAM, self._timeout))[0]
+                if target != self._target or self._socket is None:
+                    self._connect(target)
+            except (DeliveryError, OSError) as error:
+                self._down(str(error))
+                await asyncio.sleep(backoff.next())
+                continue
+            self._broken.clear()
+            self._flush()
+            if not self._broken.is_set():
+                backoff.reset()
+                self.account.state = "refused" if self._refused else "up"
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if self._url.address else LOOK_UP_AGAIN):
+                    await self._broken.wait()
+            if self._broken.is_set():
+                await asyncio.sleep(backoff.next())
+
+    def _connect(self, target: Target) -> None:
+        self._disconnect()
+        made = socket.socket(target.family, socket.SOCK_DGRAM)
+        try:
+            made.settimeout(0)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            made.connect(target.address)
+        except OSError:
+            made.close()
+            raise
+        self._socket, self._target = made, target
+
+    def _disconnect(self) -> None:
+        if self._socket is not None:
+            self._watch(wanted=False)
+            self._socket.close()
+            self._socket = None
+
+    def _watch(self, *, wanted: bool) -> None:
+        """Ask the loop to call when the send buffer has room, or no longer."""
+        if self._socket is None or wanted == self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        if wanted:
+            loop.add_writer(self._socket, self._flush)
+        else:
+            loop.remove_writer(self._socket)
+        self._waiting = wanted
+
+    def _flush(self) -> None:
+        """Send until the queue is empty or the kernel has no room."""
+        if self._socket is None or self._broken.is_set():
+            return
+        queue, send = self._queue, self._socket.send
+        while len(queue):
+            frame = queue.take()
+            try:
+                send(frame)
+            except BlockingIOError:
+                queue.put_back([frame])
+                self._watch(wanted=True)
+                return
+            except ConnectionRefusedError:
+                # The answer to an earlier datagram, told now: this one has not been sent yet.
+                queue.put_back([frame])
+                self._hear_refusal()
+                continue
+            except OSError as error:
+                if error.errno == errno.EMSGSIZE:
+                    self.account.dropped[Reason.TOO_BIG] += 1
+                    continue
+                queue.put_back([frame])
+                self._break(error)
+                return
+            self.account.delivered += 1
+            self.account.octets += len(frame)
+        self._watch(wanted=False)
+        self._empty.set()
+
+    def _hear_refusal(self) -> None:
+        self.account.errors["refused"] += 1
+        if not self._refused:
+            self._refused = True
+            self.account.state = "refused"
+            log.warning("%s: nobody listens at %s; sending on", self.name, self._url)
+
+    def _break(self, error: OSError) -> None:
+        self._down(error.strerror or str(error))
+        self._watch(wanted=False)
+        self._broken.set()
+
+    def _down(self, why: str) -> None:
+        self.account.errors["unreachable"] += 1
+        state = f"down: {why}"
+        if self.account.state != state:
+            self.account.state = state
+            log.warning("%s: %s; trying again", self.name, why)

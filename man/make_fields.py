@@ -1,0 +1,181 @@
+"""Write `hepsw-fields.7` from the field catalogue.
+
+Run it from the checkout after a change of the catalogue: `python -m man.make_fields`. A test
+compares the page with what `page` returns, so the two cannot drift apart.
+"""
+# ruff: noqa: E501, INP001 - roff wants a sentence a line; a script beside the page that it writes
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hepsw import __version__
+from hepsw.fields import CATALOGUE, COMING, Field, Kind
+from hepsw.hep import GENERIC, PROTO_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE: Final = Path(__file__).with_name("hepsw-fields.7")
+DATE: Final = "2026-11-23"
+
+INTRODUCTION: Final = r"""
+Every name that a rule can match, that a template can print, and that
+.B set
+and
+.B unset
+can change.
+Names are the same in all places.
+.PP
+A field that a packet lacks is missing: it fails every comparison, and a template prints nothing for it.
+Of a chunk that comes twice the last one is read.
+A chunk whose size is not that of its type is read as missing, and travels on as it is.
+.PP
+The fields of the first section are claims of the sender, read from chunks of the HEP packet; those of the last section are what the socket says.
+HEP 1 carries the addresses, the ports,
+.BR ip_family ,
+.B ip_protocol
+and the payload; HEP 2 also
+.B time
+and a
+.B capture_id
+of 16 bits.
+Neither says what the payload is, so
+.B proto_type
+reads as SIP.
+.SS Kinds
+.TP
+.B number
+A whole number of the width given, in network order on the wire.
+.TP
+.B ip
+An IPv4 or IPv6 address.
+.TP
+.B text
+Octets that people read.
+NULs at their end do not count.
+Nothing is assumed about their encoding; what is written in TOML is compared as UTF-8.
+.TP
+.B octets
+Octets as they are.
+.TP
+.B time
+Microseconds since the epoch, written as RFC 3339 or as a number, printed as RFC 3339 in UTC.
+.TP
+.B mac
+A MAC address of six octets, or of eight where the agent filled the whole chunk.
+"""
+
+CHUNKS: Final = r"""
+Any other chunk is a field too, named by vendor id and type id in quotes, in hexadecimal or decimal:
+.BR \(dq0x0003:0x0065\(dq .
+Its kind is octets.
+A chunk that is named in
+.B [chunks]
+of
+.BR hepsw.toml (5)
+is a field of the type given there:
+.BR uint8 ,
+.BR uint16 ,
+.B uint32
+and
+.B uint64
+are numbers,
+.B inet4
+and
+.B inet6
+addresses,
+.B utf8
+text,
+.B octets
+octets.
+A chunk of a vendor never stands for the generic chunk with the same type id.
+The one exception are frames that hold no generic chunk at all (FreeSWITCH's Kazoo, eep\-um): their chunks are read as the generic ones.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    return "".join(f"{line}\n" for line in _lines())
+
+
+def _lines() -> Iterator[str]:
+    yield r".\" Made by make_fields.py from hepsw/fields.py: change it there."
+    yield f'.TH HEPSW-FIELDS 7 "{DATE}" "hepsw {__version__}" "hepsw manual"'
+    yield ".SH NAME"
+    yield r"hepsw-fields \- the fields that rules of hepsw match, set and print"
+    yield ".SH DESCRIPTION"
+    yield INTRODUCTION.strip()
+    chunks = [field for field in CATALOGUE.values() if _ids(field)]
+    others = [field for field in CATALOGUE.values() if not _ids(field)]
+    derived = [field for field in others if field.derived_from]
+    transport = [field for field in others if not field.derived_from]
+    yield ".SH CHUNKS"
+    for field in chunks:
+        yield from _entry(field)
+    yield ".SH DERIVED FIELDS"
+    for field in derived:
+        yield from _entry(field)
+    yield ".SH TRANSPORT"
+    for field in transport:
+        yield from _entry(field)
+    yield ".SH OTHER CHUNKS"
+    yield CHUNKS.strip()
+    yield ".SH PAYLOAD TYPES"
+    yield "Names that may be written for"
+    yield ".BR proto_type ,"
+    yield "in upper or lower case; the number may always be written instead."
+    yield "A template prints the name where there is one."
+    yield ".PP"
+    yield ".nf"
+    for name, number in PROTO_TYPES.items():
+        yield rf"{number:>5}  \fB{_roff(name)}\fR"
+    yield ".fi"
+    yield ".SH NOT YET"
+    yield "Names that the language reserves and this release refuses as not yet supported:"
+    prefixes = [name for name in COMING if name.endswith(".")]
+    whole = [name for name in COMING if not name.endswith(".")]
+    names = [*(f"{name}*" for name in prefixes), *whole]
+    yield " ".join(rf"\fB{name}\fR" for name in names)
+    yield r"\(en what is read from the payload, from maps and from geo databases."
+    yield ".SH SEE ALSO"
+    yield ".BR hepsw (1),"
+    yield ".BR hepsw.toml (5)"
+
+
+def _entry(field: Field) -> Iterator[str]:
+    yield ".TP"
+    yield f".B {field.name}"
+    yield _sentence(field.doc)
+    yield ".br"
+    facts = [_kind(field)]
+    ids = _ids(field)
+    if ids:
+        facts.append(f"chunk{'s' * (len(ids) > 1)} {' and '.join(f'0x{key:04x}' for key in ids)}")
+    facts.append("can be set" if field.edit is not None else "cannot be set")
+    yield f"{'; '.join(facts)}."
+
+
+def _kind(field: Field) -> str:
+    return f"number of {field.bits} bits" if field.kind is Kind.NUMBER else field.kind.value
+
+
+def _ids(field: Field) -> list[int]:
+    """Return the type ids of the generic chunks that hold a field."""
+    names = {"seconds", "microseconds"} if field.kind is Kind.TIME else {field.name}
+    return [spec.type_id for spec in GENERIC if spec.name in names]
+
+
+def _sentence(text: str) -> str:
+    escaped = re.sub(r"`([^`]+)`", r"\\fB\1\\fR", _roff(text))
+    return rf"\&{escaped}" if escaped.startswith((".", "'")) else escaped
+
+
+def _roff(text: str) -> str:
+    return text.replace("\\", r"\e").replace("-", r"\-")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,234 @@
+"""Configurations made in a test, and hypothesis strategies for tables and packets.
+
+Three or four values a field, so that rules overlap and packets hit them.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import tomli_w
+from hypothesis import strategies as st
+
+from hepsw.compiler import compile_program
+from hepsw.config.load import load
+from hepsw.hep import build, decode, encode_v1, encode_v2
+
+LISTEN = {"listen": [{"name": "in", "url": "udp://127.0.0.1:9060"}]}
+
+
+def configured(folder: Path, document: dict):
+    """Load a document from a file and return the configuration; mistakes fail the test."""
+    file = folder / "hepsw.toml"
+    file.write_text(tomli_w.dumps({**LISTEN, **document}))
+    loaded = load(file)
+    errors = [(found.text, found.span) for found in loaded.problems.errors]
+    assert not errors, f"{errors}\n{file.read_text()}"
+    return loaded.configuration
+
+
+def compiled(folder: Path, document: dict):
+    """Return the program of a document."""
+    return compile_program(configured(folder, document))
+
+
+ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.1.1", "2001:db8::1", "2001:db8:1::1"]
+NETWORKS = [
+    "10.0.0.0/24",
+    "10.0.0.0/8",
+    "10.0.0.2/32",
+    "2001:db8::/32",
+    "2001:db8:1::/48",
+    "0.0.0.0/0",
+]
+PORTS = [0, 5060, 5061, 65535]
+RANGES = ["5060-5061", "5061-", "0-5060", "5060-5060"]
+TYPES = [0, 1, 5, 100]
+TYPE_WORDS = ["SIP", "rtcp", "Log", 34]
+IDS = [0, 7, 2001, 4294967295]
+NAMES = ["pbx", "pbx7", "sbc", "", "*72", "ñ"]
+PAYLOADS = [b"INVITE sip:a?b", b"OPTIONS sip:+34600", b"", b"\xff\x00*72", b'{"a":1}']
+
+NUMBER_FIELDS = {
+    "src_port": PORTS,
+    "dst_port": PORTS,
+    "port": PORTS,
+    "capture_id": IDS,
+    "vlan": [0, 5, 4095],
+    "ip_family": [2, 10],
+    "ip_protocol": [6, 17, 22],
+    "hep_version": [1, 2, 3],
+    "payload_size": [0, 7, 14, 18],
+    "peer_port": [40000, 5060],
+}
+ADDRESS_FIELDS = ["src_ip", "dst_ip", "ip", "peer_ip"]
+TEXT_FIELDS = ["node_name", "correlation_id", "listener", "peer_transport"]
+
+
+def listed(strategy):
+    """A value, or a list of some."""
+    return strategy | st.lists(strategy, min_size=1, max_size=3)
+
+
+def operators(plain, more):
+    """A table of operators; `plain` is what stands after `not`, `in` and `eq`."""
+    return (
+        st.fixed_dictionaries({"not": listed(plain)})
+        | st.fixed_dictionaries({"in": st.lists(plain, min_size=1, max_size=3)})
+        | st.fixed_dictionaries({"eq": plain})
+        | st.fixed_dictionaries({"exists": st.booleans()})
+        | st.fixed_dictionaries({"not": more})
+        | st.fixed_dictionaries(
+            {}, optional={"not": plain, "in": st.lists(plain, min_size=1)}
+        ).filter(bool)
+        | more
+    )
+
+
+def numbers(name):
+    """What may be written for a number."""
+    values = st.sampled_from(NUMBER_FIELDS[name])
+    plain = values
+    if name.endswith("port"):
+        plain = values | st.sampled_from(RANGES)
+    more = st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("ge", "gt", "le", "lt"), values)
+    ).filter(bool)
+    return listed(plain) | operators(values, more)
+
+
+@cache  # building a strategy costs more than drawing from it
+def texts():
+    """What may be written for a text."""
+    plain = st.sampled_from(NAMES)
+    piece = st.sampled_from(["p", "pbx", "7", "", "ñ"])
+    more = st.fixed_dictionaries(
+        {},
+        optional={
+            "prefix": piece,
+            "suffix": piece,
+            "contains": piece,
+            "glob": st.sampled_from(["p*", "?bx", "*7", "[ps]b*", "[!p]*", "*"]),
+            "re": st.sampled_from(["^p", "x7?$", "b[cx]", "(?i)PBX", ""]),
+            "hex": st.sampled_from(["706278", ""]),
+        },
+    ).filter(bool)
+    return listed(plain) | operators(plain, more) | st.lists(more | plain, min_size=1, max_size=2)
+
+
+@cache
+def conditions():
+    """One entry of a match block, as a pair."""
+    addresses = st.sampled_from(ADDRESSES) | st.sampled_from(NETWORKS)
+    payload = st.fixed_dictionaries(
+        {},
+        optional={
+            "prefix": st.sampled_from(["INVITE", "OPT", {"hex": "ff00"}]),
+            "contains": st.sampled_from(["sip:", "*72"]),
+            "re": st.sampled_from(["sip:[a-z]", r"\x00", r"\*72$"]),
+        },
+    ).filter(bool)
+    kinds = [st.tuples(st.just(name), numbers(name)) for name in NUMBER_FIELDS]
+    kinds += [
+        st.tuples(
+            st.just(name), listed(addresses | st.just("@some")) | operators(addresses, st.nothing())
+        )
+        for name in ADDRESS_FIELDS
+    ]
+    kinds += [st.tuples(st.just(name), texts()) for name in TEXT_FIELDS]
+    kinds += [
+        st.tuples(st.just("proto_type"), listed(st.sampled_from(TYPES + TYPE_WORDS))),
+        st.tuples(st.just("payload"), payload),
+        st.tuples(st.just("0x0003:0x0065"), st.just({"hex": "0102"}) | st.just({"exists": True})),
+    ]
+    return st.one_of(kinds)
+
+
+@cache
+def matches():
+    """A match block."""
+    flat = st.lists(conditions(), max_size=2).map(dict)
+    return st.recursive(
+        flat,
+        lambda inner: st.one_of(
+            st.builds(lambda a, b: {**a, "not": b}, flat, inner),
+            st.builds(lambda a, b: {**a, "any": b}, flat, st.lists(inner, min_size=1, max_size=3)),
+            st.builds(lambda a, b: {**a, "all": b}, flat, st.lists(inner, min_size=1, max_size=2)),
+            st.builds(lambda a: {**a, "is": "known"}, flat),
+        ),
+        max_leaves=4,
+    )
+
+
+EDITS = st.sampled_from(
+    [
+        {},
+        {"set": {"capture_id": 7}},
+        {"set": {"node_name": "pbx7"}},
+        {"set": {"src_port": 5061}},
+        {"set": {"src_ip": "2001:db8::1"}},
+        {"set": {"dst_ip": "10.0.0.2", "vlan": 5}},
+        {"unset": ["node_name"]},
+        {"unset": "correlation_id", "set": {"proto_type": "RTCP"}},
+        {"set": {"0x0003:0x0065": {"hex": "0102"}}},
+    ]
+)
+
+
+@st.composite
+def tables(draw, name="main", targets=()):
+    """The rules of one table, which may go on in the tables named."""
+    rules = []
+    for number in range(draw(st.integers(1, 5))):
+        rule = {"name": f"r{number}", "match": draw(matches()), **draw(EDITS)}
+        rule |= {"relay": draw(st.lists(st.sampled_from(["a", "b"]), max_size=2, unique=True))}
+        flow = draw(st.sampled_from(["stop", "continue", "continue", "drop", "goto", "off"]))
+        if flow == "continue":
+            rule["continue"] = True
+        elif flow == "drop":
+            rule["drop"] = "unwanted"
+        elif flow == "goto" and targets:
+            rule["goto"] = draw(st.sampled_from(list(targets)))
+        elif flow == "off":
+            rule["enabled"] = False
+        rules.append(rule)
+    return rules
+
+
+@st.composite
+def packets(draw):
+    """A packet of any version, with any of its chunks missing."""
+    version = draw(st.sampled_from([1, 2, 3, 3, 3, 3]))
+    source, target = draw(st.sampled_from(ADDRESSES)), draw(st.sampled_from(ADDRESSES))
+    ports = {"src_port": draw(st.sampled_from(PORTS)), "dst_port": draw(st.sampled_from(PORTS))}
+    payload = draw(st.sampled_from(PAYLOADS))
+    if version < 3:
+        family = [address for address in ADDRESSES if (":" in address) is (":" in source)]
+        values = {
+            "src_ip": source,
+            "dst_ip": draw(st.sampled_from(family)),
+            **ports,
+            "ip_protocol": 17,
+            "payload": payload,
+        }
+        if version == 1:
+            return decode(encode_v1(**values))
+        return decode(
+            encode_v2(
+                **values, time=1_700_000_000_000_000, capture_id=draw(st.sampled_from([0, 7]))
+            )
+        )
+    values = {
+        "src_ip": source,
+        "dst_ip": target,
+        **ports,
+        "ip_protocol": draw(st.sampled_from([6, 17])),
+        "proto_type": draw(st.sampled_from(TYPES)),
+        "capture_id": draw(st.sampled_from(IDS)),
+        "node_name": draw(st.sampled_from(NAMES)),
+        "correlation_id": draw(st.sampled_from(NAMES)),
+        "vlan": draw(st.sampled_from([0, 5])),
+        "payload": payload,
+        "time": 1_700_000_000_000_000,
+    }
+    missing = draw(st.sets(st.sampled_from(sorted(values)), max_size=4))
+    return build(**{name: value for name, value in values.items() if name not in missing})
