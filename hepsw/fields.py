@@ -418,7 +418,7 @@ def raw_chunk_key(name: str) -> ChunkKey | None:
 
 
 COMING: Final = ("sip.", "json.", "rtcp.", "vq.", "geo.", "map.", "call")
-"""Fields of the language that this release does not read yet; naming one is an error that says so."""
+"""Fields of the language that this release does not read yet; naming one is an error."""
 
 
 def is_coming(name: str) -> bool:
