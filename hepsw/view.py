@@ -6,14 +6,14 @@ makes a new one, so an output that was named before the edit still holds what it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from hepsw.hep import Packet
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Peer:
     """Who sent us the HEP packet, and the socket it arrived on.
 
@@ -31,6 +31,8 @@ class Peer:
     """The listener's name in the configuration."""
     name: str | None = None
     """The name in the client certificate, where one was asked for."""
+    met: bool = field(default=False, compare=False)
+    """True once a good packet of it was seen: the one thing here that changes."""
 
 
 class View(NamedTuple):

@@ -56,7 +56,8 @@ class Intake:
             self.account.octets += len(octets)
             for found in decode_datagram(octets, gzip_frames=gzip_frames):
                 self._judge(found, peer, accepted)
-        self._hand_on(accepted)
+        if accepted:
+            self._take(accepted)
 
     def frames(self, frames: Iterable[bytes], peer: Peer) -> None:
         """Take the whole frames of one read from a stream."""
@@ -68,7 +69,8 @@ class Intake:
             except DecodeError as error:
                 found = error
             self._judge(found, peer, accepted)
-        self._hand_on(accepted)
+        if accepted:
+            self._take(accepted)
 
     def _judge(
         self, found: Packet | DecodeError, peer: Peer, accepted: list[tuple[Packet, Peer]]
@@ -84,13 +86,7 @@ class Intake:
         account.accepted += 1
         for warning in found.warnings:
             account.warnings[warning.partition(":")[0]] += 1
+        if not peer.met:
+            peer.met = True
+            self._meet(peer, found)
         accepted.append((found, peer))
-
-    def _hand_on(self, accepted: Sequence[tuple[Packet, Peer]]) -> None:
-        if self._strangers:
-            for packet, peer in accepted:
-                if id(peer) in self._strangers:
-                    self._strangers.discard(id(peer))
-                    self._meet(peer, packet)
-        if accepted:
-            self._take(accepted)

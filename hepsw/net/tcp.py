@@ -120,7 +120,6 @@ class _Connection(asyncio.Protocol):
             local_port=local_port,
             listener=self._intake.listener.name,
         )
-        self._intake.expect(self._peer)
         self._listener.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -159,8 +158,6 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - an end is an end
         if not self._broken and self._splitter.eof() is not None:
             self._intake.account.broken["stream-partial"] += 1
-        if self._peer is not None:
-            self._intake.forget(self._peer)
         self._listener.closed(self)
 
     def _name(self) -> str:

@@ -87,8 +87,6 @@ class UdpListener:
 
     def _stranger(self, address: tuple[object, ...]) -> Peer:
         if len(self._peers) >= PEERS:
-            for peer in self._peers.values():
-                self.intake.forget(peer)
             self._peers.clear()
         local_ip, local_port = self._local
         peer = Peer(
@@ -100,5 +98,4 @@ class UdpListener:
             listener=self.intake.listener.name,
         )
         self._peers[address] = peer
-        self.intake.expect(peer)
         return peer
