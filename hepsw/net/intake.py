@@ -36,17 +36,6 @@ class Intake:
         self.account = account
         self._take = take
         self._meet = meet
-        self._strangers: set[int] = set()
-        """`id` of the peers that have not sent a good packet yet; their sockets hold the objects.
-        """
-
-    def expect(self, peer: Peer) -> None:
-        """Note a new peer, to be introduced with its first good packet."""
-        self._strangers.add(id(peer))
-
-    def forget(self, peer: Peer) -> None:
-        """Note that a peer is gone."""
-        self._strangers.discard(id(peer))
 
     def datagrams(self, batch: Iterable[tuple[bytes, Peer]]) -> None:
         """Take the datagrams of one wake-up."""
