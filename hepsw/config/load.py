@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from hepsw.config import models
 from hepsw.config.configuration import Configuration, Listener, StoreSettings, Table
@@ -27,26 +27,14 @@ from hepsw.fields import CATALOGUE, chunk_field
 from hepsw.hep import ChunkKey, ChunkType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from ipaddress import IPv4Address, IPv6Address
+    from collections.abc import Mapping
     from pathlib import Path as FilePath
 
     from hepsw.config.configuration import Rule
     from hepsw.config.diagnostics import Problems
+    from hepsw.config.loops import Machine
     from hepsw.config.spans import Path
     from hepsw.fields import Field
-
-
-class Machine(Protocol):
-    """What only the machine that it runs on can tell."""
-
-    def addresses(self, host: str) -> Sequence[IPv4Address | IPv6Address]:
-        """Return the addresses of a name; none where it cannot be looked up."""
-        ...
-
-    def is_own(self, address: IPv4Address | IPv6Address) -> bool:
-        """Tell whether an address is one of this machine's."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

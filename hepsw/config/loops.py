@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from hepsw.config.configuration import Listener
-    from hepsw.config.load import Machine
     from hepsw.config.models import Destination
     from hepsw.config.problems import Report
     from hepsw.config.units import Url
+
+
+class Machine(Protocol):
+    """What only the machine that it runs on can tell."""
+
+    def addresses(self, host: str) -> Sequence[IPv4Address | IPv6Address]:
+        """Return the addresses of a name; none where it cannot be looked up."""
+        ...
+
+    def is_own(self, address: IPv4Address | IPv6Address) -> bool:
+        """Tell whether an address is one of this machine's."""
+        ...
 
 
 def check_loops(
