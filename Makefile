@@ -22,6 +22,7 @@ lint: $(VENV)/lint
 # The C programs it measures beside hepsw are built where there is a compiler.
 bench: $(VENV)/run
 	$(BIN)/python bench/relay.py
+	$(BIN)/python bench/rules.py
 
 # Real agents, where they are installed (kamailio, sngrep); each skips with its reason where not.
 peers: $(VENV)/test

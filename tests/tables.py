@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hepsw.compiler import compile_program
 from hepsw.config.load import load
+from hepsw.fields import CATALOGUE
 from hepsw.hep import build, decode, encode_v1, encode_v2
 
 LISTEN = {"listen": [{"name": "in", "url": "udp://127.0.0.1:9060"}]}
@@ -61,7 +62,7 @@ NUMBER_FIELDS = {
     "peer_port": [40000, 5060],
 }
 ADDRESS_FIELDS = ["src_ip", "dst_ip", "ip", "peer_ip"]
-TEXT_FIELDS = ["node_name", "correlation_id", "listener", "peer_transport"]
+TEXT_FIELDS = ["node_name", "correlation_id"]
 
 
 def listed(strategy):
@@ -69,12 +70,12 @@ def listed(strategy):
     return strategy | st.lists(strategy, min_size=1, max_size=3)
 
 
-def operators(plain, more):
-    """A table of operators; `plain` is what stands after `not`, `in` and `eq`."""
+def operators(plain, more, literal=None):
+    """A table of operators: `plain` stands after `not` and `in`, `literal` after `eq`."""
     return (
         st.fixed_dictionaries({"not": listed(plain)})
         | st.fixed_dictionaries({"in": st.lists(plain, min_size=1, max_size=3)})
-        | st.fixed_dictionaries({"eq": plain})
+        | st.fixed_dictionaries({"eq": plain if literal is None else literal})
         | st.fixed_dictionaries({"exists": st.booleans()})
         | st.fixed_dictionaries({"not": more})
         | st.fixed_dictionaries(
@@ -82,6 +83,13 @@ def operators(plain, more):
         ).filter(bool)
         | more
     )
+
+
+def leaves_room(bounds, most):
+    """Whether a number can be within the bounds: where none can, that is a mistake."""
+    low = max([0, bounds.get("ge", 0), bounds.get("gt", -1) + 1])
+    high = min([most, bounds.get("le", most), bounds.get("lt", most + 1) - 1])
+    return bool(bounds) and low <= high
 
 
 def numbers(name):
@@ -92,7 +100,7 @@ def numbers(name):
         plain = values | st.sampled_from(RANGES)
     more = st.fixed_dictionaries(
         {}, optional=dict.fromkeys(("ge", "gt", "le", "lt"), values)
-    ).filter(bool)
+    ).filter(lambda bounds: leaves_room(bounds, CATALOGUE[name].largest))
     return listed(plain) | operators(values, more)
 
 
@@ -130,11 +138,19 @@ def conditions():
     kinds = [st.tuples(st.just(name), numbers(name)) for name in NUMBER_FIELDS]
     kinds += [
         st.tuples(
-            st.just(name), listed(addresses | st.just("@some")) | operators(addresses, st.nothing())
+            st.just(name),
+            listed(addresses | st.just("@some"))
+            | operators(addresses, st.nothing(), st.sampled_from(ADDRESSES)),
         )
         for name in ADDRESS_FIELDS
     ]
     kinds += [st.tuples(st.just(name), texts()) for name in TEXT_FIELDS]
+    kinds += [
+        st.tuples(
+            st.just("peer_transport"), operators(st.sampled_from(["udp", "tcp"]), st.nothing())
+        ),
+        st.tuples(st.just("listener"), st.just("in") | st.just({"not": "in"})),
+    ]
     kinds += [
         st.tuples(st.just("proto_type"), listed(st.sampled_from(TYPES + TYPE_WORDS))),
         st.tuples(st.just("payload"), payload),
@@ -150,7 +166,7 @@ def matches():
     return st.recursive(
         flat,
         lambda inner: st.one_of(
-            st.builds(lambda a, b: {**a, "not": b}, flat, inner),
+            st.builds(lambda a, b: {**a, "not": b}, flat, inner.filter(bool)),
             st.builds(lambda a, b: {**a, "any": b}, flat, st.lists(inner, min_size=1, max_size=3)),
             st.builds(lambda a, b: {**a, "all": b}, flat, st.lists(inner, min_size=1, max_size=2)),
             st.builds(lambda a: {**a, "is": "known"}, flat),
@@ -232,3 +248,126 @@ def packets(draw):
     }
     missing = draw(st.sets(st.sampled_from(sorted(values)), max_size=4))
     return build(**{name: value for name, value in values.items() if name not in missing})
+
+
+# --- tables large enough to become a tree ---------------------------------------------------------
+
+NEAR = ["10.0.0.1", "10.0.0.2", "10.0.1.1", "10.1.0.1", "32.1.13.184", "255.255.255.255"]
+NEAR += ["0.0.0.0"]  # noqa: S104 - the lowest address, and nobody binds it
+NEAR_V6 = ["2001:db8::1", "2001:db8:1::1", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]
+"""32.1.13.184 begins like 2001:db8::, so that families which are confused show."""
+NESTED = [
+    *("0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/15", "10.0.0.0/16", "10.0.0.0/24", "10.0.0.2/31"),
+    *("10.0.0.2/32", "10.0.1.0/24", "32.0.0.0/8", "32.1.13.184/32", "255.255.255.255/32"),
+    *("::/0", "2001:db8::/32", "2001:db8::/47", "2001:db8:1::/48", "2001:db8::1/128", "ff00::/8"),
+]
+SPREAD = [0, 1, 80, 1023, 5059, 5060, 5061, 5062, 5080, 65534, 65535]
+RANGED = ["0-", "0-80", "1024-", "5060-5061", "5060-5080", "5061-5062", "5062-65534", "65535-"]
+CALLED = ["pbx", "pbx7", "pbx70", "sbc", "sb", "", "*72", "ñ", "p"]
+
+PLAIN = {
+    **dict.fromkeys(("src_port", "dst_port", "port"), SPREAD + RANGED),
+    **dict.fromkeys(("src_ip", "dst_ip", "ip"), NEAR + NEAR_V6 + NESTED + ["@some"]),
+    "peer_ip": ["10.0.0.1", "10.0.0.0/24", "10.9.0.0/16", "2001:db8::/32"],
+    "capture_id": list(range(12)),
+    "vlan": [0, 5, 4095],
+    "proto_type": ["SIP", "rtcp", 34, 100],
+    "node_name": CALLED,
+    "correlation_id": CALLED,
+    "0x0003:0x0065": [{"hex": "0102"}],
+}
+"""By field, what may stand alone or in a list."""
+
+BOUNDS = [
+    {"ge": 1024},
+    {"ge": 5060, "lt": 5062},
+    {"gt": 5060, "in": [5060, 5061, 5062]},
+    {"le": 80, "not": 1},
+    {"not": [5060, 0]},
+    {"exists": False},
+    {"exists": True, "ge": 5},
+]
+PIECES = [
+    {"prefix": "p"},
+    {"prefix": "pbx"},
+    {"prefix": ""},
+    {"prefix": {"hex": "c3"}},
+    {"prefix": {"hex": "ff"}},
+    {"prefix": "pb", "suffix": "7"},
+    {"prefix": "p", "in": ["pbx7", "sbc"]},
+    {"suffix": "7"},
+    {"re": "^p"},
+    {"not": "pbx"},
+    [{"prefix": "pbx"}, "sbc", "*72"],
+    [{"suffix": "7"}, "sbc"],
+]
+SPECIAL = {
+    **dict.fromkeys(("src_port", "port", "capture_id", "vlan"), BOUNDS),
+    **dict.fromkeys(("node_name", "correlation_id"), PIECES),
+    **{name: [{"not": "10.0.0.0/8"}, {"exists": False}] for name in ("src_ip", "ip")},
+}
+
+
+@cache
+def plain_blocks():
+    """Match blocks that a tree can be split by, mostly: one to three fields."""
+    plain = [(name, value) for name, values in PLAIN.items() for value in values]
+    special = [(name, value) for name, values in SPECIAL.items() for value in values]
+    several = [
+        (name, [values[at], values[(at * 3 + 1) % len(values)], values[(at * 5 + 2) % len(values)]])
+        for name, values in PLAIN.items()
+        for at in range(len(values))
+    ]
+    entry = st.sampled_from(plain + several + special)  # one draw each: tables have many
+    return st.lists(entry, min_size=1, max_size=3).map(dict)
+
+
+@cache
+def crowded_blocks():
+    """Those, and with them what a tree is not split by."""
+    plain = plain_blocks()
+    return st.one_of(
+        *[plain] * 5,
+        st.builds(lambda a, b: {**a, "any": b}, plain, st.lists(plain, min_size=1, max_size=3)),
+        st.builds(lambda a, b: {"all": [a, b]}, plain, plain),
+        st.builds(lambda a, b: {**a, "not": b}, plain, plain),
+        plain.map(lambda a: {**a, "is": "known"}),
+        st.just({}),
+    )
+
+
+@st.composite
+def crowded_tables(draw, targets=(), most=40):
+    """The rules of a table that is worth a tree."""
+    blocks = draw(st.lists(crowded_blocks(), min_size=20, max_size=most))
+    flows = [{}, *[{"continue": True}] * 3, {"drop": "unwanted"}]
+    flows += [{"goto": target} for target in targets]
+    ends = draw(st.lists(st.tuples(st.sampled_from(flows), EDITS), min_size=1, max_size=6))
+    return [
+        {"name": f"r{at}", "match": block, "relay": ["a"][at % 2 :]}
+        | ends[at % len(ends)][0]
+        | ends[at % len(ends)][1]
+        for at, block in enumerate(blocks)
+    ]
+
+
+def any_packet(random):
+    """Make a packet that such tables may match; fast, so that a table meets many."""
+    family = NEAR if random.random() < 0.6 else NEAR_V6
+    values = {
+        "src_ip": random.choice(family),
+        "dst_ip": random.choice(family),
+        "src_port": random.choice(SPREAD),
+        "dst_port": random.choice(SPREAD),
+        "ip_protocol": 17,
+        "proto_type": random.choice([1, 5, 34, 100]),
+        "capture_id": random.randrange(13),
+        "node_name": random.choice([*CALLED, b"\xff", b"pbx7\0\0"]),
+        "correlation_id": random.choice(CALLED),
+        "vlan": random.choice([0, 5]),
+        "payload": b"x",
+        "time": 1_700_000_000_000_000,
+    }
+    for name in random.sample(sorted(values), random.choice([0, 0, 1, 3])):
+        del values[name]
+    return build(**values)

@@ -33,7 +33,7 @@ from hepsw.config.template import compile_re
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hepsw.fields import Field
+    from hepsw.fields import Field, Value
     from hepsw.view import View
 
     Predicate = Callable[[View], bool]
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 def predicate(condition: Condition) -> Predicate:
     """Return the function that says whether the condition holds for a view."""
     match condition:
+        case Has(field, Equal(values)):
+            return _is_one_of(field, values)
         case Has(field, test):
             return _has(field, check(test))
         case Lacks(field, test):
@@ -73,6 +75,19 @@ def _all(parts: list[Predicate]) -> Predicate:
         first, second = parts
         return lambda view: first(view) and second(view)
     return lambda view: all(holds(view) for holds in parts)
+
+
+def _is_one_of(field: Field, values: frozenset[Value]) -> Predicate:
+    """Do what `_has` does, for the test that is most frequent, without a call of its own."""
+    read = field.read
+
+    def holds(view: View) -> bool:
+        reading = read(view)
+        if isinstance(reading, tuple):
+            return not values.isdisjoint(reading)
+        return reading in values  # None is in no set
+
+    return holds
 
 
 def _has(field: Field, passes: Check) -> Predicate:
