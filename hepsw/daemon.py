@@ -15,9 +15,10 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hepsw import __version__
 from hepsw.accounting import Ledger
@@ -25,7 +26,7 @@ from hepsw.compiler import Program, compile_program
 from hepsw.config.diagnostics import render
 from hepsw.config.load import Loaded, load
 from hepsw.control import report
-from hepsw.control.logs import LogWriter
+from hepsw.control.logs import LAST_WRITE, LogWriter
 from hepsw.control.watch import Watch
 from hepsw.net.listeners import Listeners
 from hepsw.net.machine import ThisMachine
@@ -46,6 +47,10 @@ DRAIN: Final = 10.0
 SWITCH_INTERVAL: Final = 0.0005
 """Seconds after which a waiting thread gets the interpreter: with Python's 5 ms a busy loop leaves
 the store's writer, and a reload, next to nothing."""
+WATCH_AGAIN: Final = 5.0
+"""Seconds until files are watched again after that failed."""
+LINES: Final = {"lines": True}
+"""Marks what we say in several lines; in all else a line's end is a packet's trick."""
 AGENTS: Final = 4096
 """Agents remembered as announced."""
 
@@ -63,16 +68,17 @@ class Daemon:
         self._logs = LogWriter(configuration.log)
         self._switch = Switch(compile_program(configuration), self.ledger.switch)
         self._listeners = Listeners(self.ledger, self._take, self._meet)
-        self._sinks = Sinks(self.ledger, DRAIN)
+        self._sinks = Sinks(self.ledger, DRAIN, self._listeners.is_own)
         self._watch = Watch(path)
         self._agents: set[tuple[object, ...]] = set()
         self._generation = 1
+        self._written = True
         self._reloading = asyncio.Lock()
         self._reload_wanted = asyncio.Event()
         self._stop_wanted = asyncio.Event()
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT.
+    async def run(self) -> bool:
+        """Serve until SIGTERM or SIGINT; return whether all that is to be said was written.
 
         Raises:
             OSError: a listener cannot be opened.
@@ -80,7 +86,8 @@ class Daemon:
         try:
             await self._run()
         finally:
-            self._logs.close()
+            self._written &= self._logs.close()
+        return self._written
 
     async def _run(self) -> None:
         configuration = self._configuration
@@ -88,10 +95,11 @@ class Daemon:
         bound = self._listeners.bind(configuration.listeners)
         self._sinks.replace(configuration)
         self._introduce(configuration)
-        await self._listeners.serve(configuration.listeners, bound)
+        await self._listeners.start(configuration.listeners, bound)
         self._watch.settle(configuration.files)
         self._hear_signals()
-        sys.setswitchinterval(SWITCH_INTERVAL)
+        # The loop's threads are made of files too: a reload must not be the first to want one.
+        await asyncio.to_thread(sys.setswitchinterval, SWITCH_INTERVAL)
         # Everything made so far stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -146,20 +154,15 @@ class Daemon:
             os._exit(128 + number)
         self._stop_wanted.set()
 
-    def _report(self) -> None:
-        """Print all counters.
+    def _report(self) -> threading.Thread:
+        """Print all counters, beside the packets: whoever reads them may be slow, or gone.
 
-        Tables go to standard error, JSON to standard output unless that is a terminal.
+        JSON goes to standard output unless that is a terminal, tables to standard error.
         """
-        from rich.console import Console  # noqa: PLC0415 - paid when somebody asks
-
         self._measure()
-        wide = None if sys.stderr.isatty() else 160
-        report.print_tables(self.ledger, Console(stderr=True, width=wide))
-        if not sys.stdout.isatty():
-            with suppress(OSError):  # a reader that went away does not stop the switch
-                sys.stdout.write(report.as_json(self.ledger) + "\n")
-                sys.stdout.flush()
+        thread = threading.Thread(target=_print, args=(self.ledger.as_dict(),), daemon=True)
+        thread.start()
+        return thread
 
     def _measure(self) -> None:
         self._listeners.measure()
@@ -170,18 +173,26 @@ class Daemon:
         log.info("stopping; a second signal stops at once")
         await self._listeners.stop()
         await self._sinks.close()
-        self._report()
+        printing = self._report()
+        await asyncio.to_thread(printing.join, LAST_WRITE)
+        self._written &= not printing.is_alive()
 
     # --- reload ---
 
     async def _watch_files(self) -> None:
         while True:
-            if self._configuration.reload.watch:
-                await self._watch.changed()
-                log.info("the configuration changed on disk")
-                await self._reload()
-            else:
+            if not self._configuration.reload.watch:
                 await asyncio.sleep(1)
+                continue
+            try:
+                await self._watch.changed()
+            except Exception:
+                # Out of files or watches, or a bug: SIGHUP still reloads, and this tries again.
+                log.exception("cannot watch the configuration; trying again")
+                await asyncio.sleep(WATCH_AGAIN)
+                continue
+            log.info("the configuration changed on disk")
+            await self._reload()
 
     async def _reload_when_wanted(self) -> None:
         while True:
@@ -193,22 +204,34 @@ class Daemon:
         """Load beside the packets; then swap, or keep what is in service and say why."""
         async with self._reloading:
             began = time.monotonic()
-            loaded, program = await asyncio.to_thread(_load_and_compile, self._path)
-            self._watch.settle(loaded.files)
-            if loaded.configuration is None or program is None:
-                self._refuse(loaded)
-                return
             try:
+                loaded, program = await asyncio.to_thread(_load_and_compile, self._path)
+                self._watch.settle(loaded.files)
+                if loaded.configuration is None or program is None:
+                    self._refuse(loaded)
+                    return
                 await self._swap(loaded.configuration, program)
             except OSError as error:
                 log.error(  # noqa: TRY400 - the operator's turn: a traceback would say nothing
-                    "reload refused, generation %d stays in service: %s", self._generation, error
+                    "reload refused, generation %d stays in service: %s",
+                    self._generation,
+                    error.strerror or error,
                 )
                 return
+            except Exception:
+                # A bug of ours must not be the end of all reloads.
+                log.exception(
+                    "reload refused, generation %d stays in service: hepsw failed",
+                    self._generation,
+                )
+                return
+            if loaded.problems.sorted():
+                log.warning("%s", render(loaded.problems.sorted(), loaded.texts), extra=LINES)
             log.info(
-                "generation %d in service after %.0f ms",
+                "generation %d in service after %.0f ms: %s",
                 self._generation,
                 1000 * (time.monotonic() - began),
+                loaded.configuration.summary,
             )
 
     async def _swap(self, configuration: Configuration, program: Program) -> None:
@@ -220,13 +243,14 @@ class Daemon:
         bound = self._listeners.bind(configuration.listeners)
         # While the old tables are in force: what a closing listener still holds was sent to them.
         await self._listeners.stop_others(configuration.listeners)
-        # No await between these two: a batch meets the old tables and sinks, or the new ones.
+        # No await between these: a batch meets the old names, tables and sinks, or the new ones.
         self._sinks.replace(configuration)
         self._switch.replace(program)
-        await self._listeners.serve(configuration.listeners, bound)
-        self._logs.settle(configuration.log)
+        self._listeners.settle(configuration.listeners)
         self._configuration = configuration
         self._generation += 1
+        self._logs.settle(configuration.log)
+        await self._listeners.start(configuration.listeners, bound)
 
     def _refuse(self, loaded: Loaded) -> None:
         problems = loaded.problems.sorted()
@@ -234,6 +258,7 @@ class Daemon:
             "reload refused, generation %d stays in service:\n%s",
             self._generation,
             render(problems, loaded.texts),
+            extra=LINES,
         )
 
     # --- words ---
@@ -247,8 +272,7 @@ class Daemon:
             log.info("destination %s: %s", name, destination.url)
         for name, store in configuration.stores.items():
             log.info("store %s: %s", name, store.file)
-        if not configuration.tables:
-            log.info("no rules: every packet goes to every destination and store")
+        log.info("%s", configuration.summary)
 
 
 _LEVELS: Final = {
@@ -257,6 +281,17 @@ _LEVELS: Final = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+
+
+def _print(ledger: dict[str, Any]) -> None:
+    """Write a snapshot; runs in a thread, because a full pipe would wait."""
+    with suppress(OSError, ValueError):
+        if not sys.stdout.isatty():
+            sys.stdout.write(report.as_json(ledger) + "\n")
+            sys.stdout.flush()
+    with suppress(OSError, ValueError):
+        sys.stderr.write(report.as_tables(ledger, None if sys.stderr.isatty() else 160))
+        sys.stderr.flush()
 
 
 def _load_and_compile(path: Path) -> tuple[Loaded, Program | None]:

@@ -54,6 +54,10 @@ class Field:
     read: Callable[[View], Reading]
     bits: int = 0
     """Width of a number; 0 where the field is none."""
+    most: int = 0
+    """The largest number that means anything, where that is less than the width allows."""
+    words: tuple[str, ...] = ()
+    """All that a text can be, where that is known."""
     octets: int = 0
     """Octets that a chunk of the operator's own must have; 0 for any number."""
     key: ChunkKey | None = None
@@ -68,7 +72,7 @@ class Field:
     @property
     def largest(self) -> int:
         """The largest number that the field holds."""
-        return (1 << self.bits) - 1
+        return self.most or (1 << self.bits) - 1
 
     def parse(self, text: str) -> Value:
         """Read one value as an operator writes it in TOML or a template makes it.
@@ -136,6 +140,8 @@ def time_us(moment: datetime) -> int:
 
 
 def _parse_ip(text: str) -> bytes:
+    if "%" in text:
+        raise ValueError(f"packets carry no zone: {text!r}")
     try:
         return ipaddress.ip_address(text).packed
     except ValueError:
@@ -301,6 +307,7 @@ def _derived() -> list[Field]:
             "1, 2 or 3; an edit that version 1 or 2 cannot carry makes it 3.",
             _attribute("version"),
             bits=8,
+            most=3,
             derived_from=frozenset({"*"}),
         ),
         Field(
@@ -340,14 +347,9 @@ def _transport() -> list[Field]:
         Field(
             "peer_transport",
             Kind.TEXT,
-            "`udp`, `tcp` or `tls`.",
+            "`udp` or `tcp`.",
             lambda view: view.peer.transport.encode(),
-        ),
-        Field(
-            "peer_name",
-            Kind.TEXT,
-            "The name in the sender's certificate.",
-            lambda view: None if view.peer.name is None else view.peer.name.encode(),
+            words=("udp", "tcp"),
         ),
         Field(
             "local_ip",
@@ -417,10 +419,12 @@ def raw_chunk_key(name: str) -> ChunkKey | None:
     return ChunkKey(vendor_id, type_id) if max(vendor_id, type_id) <= 0xFFFF else None
 
 
-COMING: Final = ("sip.", "json.", "rtcp.", "vq.", "geo.", "map.", "call")
+COMING: Final = ("sip.", "json.", "rtcp.", "vq.", "geo.", "map.", "call", "peer_name")
 """Fields of the language that this release does not read yet; naming one is an error."""
 
 
 def is_coming(name: str) -> bool:
-    """Tell whether a name is one of those, or begins with one that ends in a dot."""
-    return any(name.startswith(word) if word.endswith(".") else name == word for word in COMING)
+    """Tell whether a name is one of those, belongs to one of the groups, or is such a group."""
+    return any(
+        f"{name}.".startswith(word) if word.endswith(".") else name == word for word in COMING
+    )

@@ -24,13 +24,11 @@ class Peer:
     """Packed: 4 or 16 octets. A v4-mapped address is stored as the IPv4 address it is."""
     port: int
     transport: str
-    """`udp`, `tcp` or `tls`."""
+    """`udp` or `tcp`."""
     local_ip: bytes
     local_port: int
     listener: str
     """The listener's name in the configuration."""
-    name: str | None = None
-    """The name in the client certificate, where one was asked for."""
     met: bool = field(default=False, compare=False)
     """True once a good packet of it was seen: the one thing here that changes."""
 

@@ -51,12 +51,12 @@ reads as SIP.
 A whole number of the width given, in network order on the wire.
 .TP
 .B ip
-An IPv4 or IPv6 address.
+An IPv4 or IPv6 address, without a zone.
 .TP
 .B text
 Octets that people read.
 NULs at their end do not count.
-Nothing is assumed about their encoding; what is written in TOML is compared as UTF-8.
+Nothing is assumed about their encoding; what is written in TOML is compared as UTF-8, and expressions look at octets.
 .TP
 .B octets
 Octets as they are.
@@ -91,6 +91,9 @@ addresses,
 text,
 .B octets
 octets.
+A chunk that has a name in the first section goes by that name alone: neither its numbers nor
+.B [chunks]
+give it another.
 A chunk of a vendor never stands for the generic chunk with the same type id.
 The one exception are frames that hold no generic chunk at all (FreeSWITCH's Kazoo, eep\-um): their chunks are read as the generic ones.
 """
@@ -139,7 +142,7 @@ def _lines() -> Iterator[str]:
     whole = [name for name in COMING if not name.endswith(".")]
     names = [*(f"{name}*" for name in prefixes), *whole]
     yield " ".join(rf"\fB{name}\fR" for name in names)
-    yield r"\(en what is read from the payload, from maps and from geo databases."
+    yield r"\(en what is read from the payload, from maps, from geo databases and from certificates."
     yield ".SH SEE ALSO"
     yield ".BR hepsw (1),"
     yield ".BR hepsw.toml (5)"

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 from loopback import HOST, free_port
-from running import PATIENCE, ROOT, Hepsw
+from running import PATIENCE, ROOT, Hepsw, wait_until
 
 from hepsw.hep import build, decode
 
@@ -29,10 +29,11 @@ def start(tmp_path, port):
     """Start a switch that is stopped, and whose account is asserted, when the test ends."""
     with ExitStack() as stack:
 
-        def started(configuration, **values):
+        def started(configuration, *, ready=True):
             switch = Hepsw(tmp_path, configuration.replace("PORT", str(port)))
             stack.callback(switch.stop)
-            switch.wait_ready()
+            if ready:
+                switch.wait_ready()
             return switch
 
         yield started
@@ -734,3 +735,135 @@ def test_the_shipped_configuration_runs(tmp_path):
     assert counters["sinks"]["packets"]["delivered"] == 20
     assert {packet.group_id for packet in relayed if packet.proto_type == 5} == {b"media"}
     assert len(switch.told("main/logs")) == 1
+
+
+# --- what a review broke --------------------------------------------------------------------------
+
+
+def test_renaming_and_removing_listeners_while_clients_connect(start, udp, port):
+    """Connections that come in the moment of a reload are kept, or closed, and accounted for."""
+    switch = start(RELAY.format(sink=f"udp://{address(udp)}") + "\n[reload]\nwatch = false\n")
+    text = switch.file.read_text()
+    without = text.replace(f', "tcp://127.0.0.1:{port}"', "")
+    with ExitStack() as agents:
+        for number in range(24):
+            for _ in range(20):
+                agent = agents.enter_context(socket.socket())
+                agent.setblocking(False)
+                agent.connect_ex((HOST, port))
+                agents.enter_context(contextlib.suppress(OSError))
+                with contextlib.suppress(OSError):
+                    agent.send(numbered(number))
+            changed = text.replace('"in"', f'"in{number}"') if number % 3 else without
+            switch.file.write_text(changed)
+            assert "in service" in switch.reload()
+        switch.file.write_text(text)
+        switch.reload()
+        with closing(socket.create_connection((HOST, port))) as agent:
+            agent.sendall(numbered(99))
+            switch.wait_counters(lambda found: found["listeners"]["in"]["accepted"] >= 1)
+
+
+def test_a_packet_cannot_forge_a_log_line(start, udp, port):
+    """In text, ends of lines and escapes of a packet are written as such; long lines are cut."""
+    switch = start(
+        RELAY.format(sink=f"udp://{address(udp)}").replace(
+            'relay = "sink"', 'relay = "sink"\nlog = "{payload}"'
+        )
+        + '\n[log]\nformat = "text"\n',
+        ready=False,
+    )
+    wait_until(lambda: "ready" in switch.errors, lambda: switch.errors)
+    with closing(socket.socket(type=socket.SOCK_DGRAM)) as agent:
+        agent.sendto(numbered(1, b"hello\n14:02:11 error hepsw: \x1b[31mFAKE"), (HOST, port))
+        agent.sendto(numbered(2, b"y" * 50_000), (HOST, port))
+        udp.recv(65535)
+        udp.recv(65535)
+    wait_until(lambda: "yyyy" in switch.errors, lambda: switch.errors)
+    lines = switch.errors.splitlines()
+    assert not [line for line in lines if line.startswith("14:02:11 error")]
+    assert any(line.endswith(r"hello\n14:02:11 error hepsw: \x1b[31mFAKE") for line in lines)
+    assert max(map(len, lines)) < 2000
+
+
+@pytest.mark.parametrize("stuck", ["full", "gone"])
+def test_nobody_reading_our_output_stops_nothing(tmp_path, udp, port, stuck):
+    """Standard error a full pipe, or without a reader: packets flow, and the end comes."""
+    read, write = os.pipe()
+    if stuck == "full":
+        os.set_blocking(write, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(write, b"x" * 4096)
+        os.set_blocking(write, True)
+    (tmp_path / "hepsw.toml").write_text(
+        RELAY.format(sink=f"udp://{address(udp)}").replace("PORT", str(port))
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hepsw", "run"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=write,
+    )
+    try:
+        os.close(write)
+        if stuck == "gone":
+            os.close(read)
+        with closing(socket.socket(type=socket.SOCK_DGRAM)) as agent:
+            udp.settimeout(0.2)
+
+            def arrives():
+                agent.sendto(numbered(1), (HOST, port))
+                with contextlib.suppress(TimeoutError):
+                    return udp.recv(65535)
+
+            wait_until(arrives, lambda: "nothing arrives", alive=process)
+            process.send_signal(signal.SIGUSR1)
+            time.sleep(0.2)
+            wait_until(arrives, lambda: "nothing arrives after SIGUSR1", alive=process)
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=PATIENCE + 5)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert json.loads(out.splitlines()[-1])["unaccounted"] == 0
+
+
+def test_started_without_output(tmp_path, udp, port):
+    """`>&- 2>&-` is a switch that says nothing, and works."""
+    (tmp_path / "hepsw.toml").write_text(
+        RELAY.format(sink=f"udp://{address(udp)}").replace("PORT", str(port))
+    )
+    process = subprocess.Popen(
+        ["sh", "-c", f'exec "{sys.executable}" -m hepsw run >&- 2>&-'],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        udp.settimeout(0.2)
+        with closing(socket.socket(type=socket.SOCK_DGRAM)) as agent:
+
+            def arrives():
+                agent.sendto(numbered(1), (HOST, port))
+                with contextlib.suppress(TimeoutError):
+                    return udp.recv(65535)
+
+            wait_until(arrives, lambda: "nothing arrives", alive=process)
+        process.send_signal(signal.SIGUSR1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+
+
+def test_reasons_are_no_markup(start, udp, port):
+    """A reason with brackets is printed as it is."""
+    switch = start(
+        RELAY.format(sink=f"udp://{address(udp)}").replace('relay = "sink"', 'drop = "[/oops]"')
+    )
+    with closing(socket.socket(type=socket.SOCK_DGRAM)) as agent:
+        agent.sendto(numbered(1), (HOST, port))
+        switch.wait_counters(lambda found: found["switch"]["dropped"] == {"[/oops]": 1})
+    switch.stop()
+    assert "[/oops] 1" in switch.errors

@@ -30,6 +30,7 @@ from hepsw.fields import CATALOGUE, COMING
 from hepsw.hep import PROTO_TYPES, packet_warnings
 from hepsw.net import tcp
 from hepsw.sinks import tcp as tcp_sink
+from hepsw.sinks import trouble
 from hepsw.sinks import udp as udp_sink
 from man import make_fields
 
@@ -355,7 +356,11 @@ def slugs(module: Any, pattern: str) -> set[str]:
     file = Path(inspect.getfile(module))
     files = file.parent.glob("*.py") if file.name == "__init__.py" else [file]
     found = {
-        slug for each in files for slug in re.findall(pattern, each.read_text(encoding="utf-8"))
+        slug
+        for each in files
+        for match in re.finditer(pattern, each.read_text(encoding="utf-8"))
+        for slug in match.groups()
+        if slug
     }
     assert found, pattern
     return found
@@ -391,9 +396,11 @@ def test_every_refused_edit():
 
 def test_every_output_error():
     """Each error that an output counts has an entry; SQLite's own names are mentioned as such."""
-    found = slugs(udp_sink, r'errors\["([a-z]+)"\]') | slugs(tcp_sink, r'errors\["([a-z]+)"')
-    found |= slugs(tcp_sink, r'else "([a-z]+)"\] \+= 1')
-    found |= slugs(importlib.import_module("hepsw.sinks.sqlite"), r'return "([a-z]+)", ')
+    found = slugs(udp_sink, r'errors\["([a-z-]+)"\]|(?:tell_down\(.*"([a-z-]+)"\))')
+    found |= slugs(tcp_sink, r'label = "([a-z-]+)"|else "([a-z-]+)"')
+    found |= slugs(trouble, r'label = "([a-z-]+)"|= error, "([a-z-]+)"')
+    store = importlib.import_module("hepsw.sinks.sqlite")
+    found |= slugs(store, r'return "([a-z-]+)", |_is_down, "([a-z-]+)"')
     assert entries(section(SETTINGS, "Errors, at an output")).keys() == found
 
 

@@ -6,8 +6,10 @@ and the one that is asked for is imported.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -51,6 +53,9 @@ def _placeholder() -> None:
 
 def main() -> None:
     """Run the command named on the command line."""
+    # Started without them (`>&-`), they are None, and the first word would be an error.
+    nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     app = typer.Typer(
         no_args_is_help=True,

@@ -47,6 +47,7 @@ def command(
     """
     loaded = load(config_file(config), None if offline else ThisMachine())
     found = loaded.problems.sorted()
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if output is Format.JSON:
         sys.stdout.write(to_json(found).decode() + "\n")
     else:
@@ -70,16 +71,4 @@ def summary(configuration: Configuration | None, errors: int, warnings: int) -> 
     )
     if configuration is None:
         return findings
-    rules = sum(len(table.rules) for table in configuration.tables.values())
-    outputs = len(configuration.destinations) + len(configuration.stores)
-    does = (
-        f"{rules} rule{'s' if rules != 1 else ''} in {len(configuration.tables)} "
-        f"table{'s' if len(configuration.tables) != 1 else ''}"
-        if rules
-        else "no rules: every packet goes to every destination and store"
-    )
-    listeners = len(configuration.listeners)
-    return (
-        f"{findings or 'fine'}: {listeners} listener{'s' if listeners != 1 else ''}, {does}, "
-        f"{outputs} output{'s' if outputs != 1 else ''}"
-    )
+    return f"{findings or 'fine'}: {configuration.summary}"

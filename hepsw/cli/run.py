@@ -34,11 +34,14 @@ def command(config: ConfigOption = None) -> None:
         sys.stderr.write("hepsw run: the configuration is invalid, nothing was started\n")
         raise typer.Exit(exits.CONFIG)
 
-    async def serve() -> None:
-        await Daemon(path, configuration).run()
+    async def serve() -> bool:
+        return await Daemon(path, configuration).run()
 
     try:
-        asyncio.run(serve())
+        written = asyncio.run(serve())
     except OSError as error:
         sys.stderr.write(f"hepsw run: {error.strerror or error}\n")
         raise typer.Exit(exits.IO) from None
+    if not written:
+        # A thread still waits for a reader of our output: an orderly exit would wait with it.
+        os._exit(exits.OK)

@@ -114,6 +114,21 @@ class Configuration:
     """Every file that was read, with the SHA-256 of what it held."""
 
     @property
+    def summary(self) -> str:
+        """What this configuration does, in a few words."""
+        rules = sum(len(table.rules) for table in self.tables.values())
+        if any(listener.entry is not None for listener in self.listeners):
+            does = f"{_count(rules, 'rule')} in {_count(len(self.tables), 'table')}"
+        else:
+            does = "no rules: every packet goes to every destination and store"
+        outputs = len(self.destinations) + len(self.stores)
+        return f"{_count(len(self.listeners), 'listener')}, {does}, {_count(outputs, 'output')}"
+
+    @property
     def pass_through(self) -> tuple[str, ...]:
         """Where every packet goes when there are no rules at all."""
         return (*self.stores, *self.destinations)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -30,13 +30,10 @@ def check_graph(tables: Mapping[str, Table], listeners: Sequence[Listener], repo
             entered.add(name)
             waiting.extend(leads_to[name])
     for name, table in tables.items():
-        if name not in entered and table.rules and not report.problems.has_errors:
-            report.key_warning(
-                "HEP304",
-                f"table `{name}` is never entered",
-                ("rules", name),
-                "by `entry` or `goto`",
-            )
+        if name not in entered and not report.problems.has_errors:
+            block = "rules" if name in report.sources.data.get("rules", {}) else "tables"
+            hint = "by `entry` or `goto`" if table.rules else "it has no rules"
+            report.key_warning("HEP304", f"table `{name}` is never entered", (block, name), hint)
 
 
 def _circles(
@@ -65,7 +62,11 @@ def _report_circle(circle: Sequence[str], tables: Mapping[str, Table], report: R
         rule for rule in tables[table].rules if rule.flow is Flow.GOTO and rule.target == target
     )
     written = report.sources.data["rules"][table]
-    at = next(at for at, block in enumerate(written) if block.get("name") == rule.name)
+    at = next(
+        at
+        for at, block in enumerate(written)
+        if isinstance(block, dict) and (block.get("name"), block.get("goto")) == (rule.name, target)
+    )
     report.error(
         "HEP305", f"tables go round in a circle: {' → '.join(circle)}", ("rules", table, at, "goto")
     )

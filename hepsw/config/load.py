@@ -8,22 +8,26 @@ not reported again.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
 
 from hepsw.config import models
 from hepsw.config.configuration import Configuration, Listener, StoreSettings, Table
+from hepsw.config.files import read_file
 from hepsw.config.graph import check_graph
 from hepsw.config.loops import check_loops
-from hepsw.config.match import MatchReader
-from hepsw.config.names import NamedSet, Names
+from hepsw.config.match import BLOCK_WORDS, MatchReader
+from hepsw.config.names import NamedSet, Names, UnknownFieldError, check_not_generic
 from hepsw.config.problems import Report
 from hepsw.config.rules import RuleReader
 from hepsw.config.sources import Sources, read_sources
 from hepsw.config.spelling import did_you_mean
-from hepsw.config.toml import MAX_FILE_BYTES
 from hepsw.config.validate import salvaged, unknown_block, validated
-from hepsw.fields import CATALOGUE, chunk_field
+from hepsw.config.values import value_test
+from hepsw.fields import CATALOGUE, chunk_field, is_coming
 from hepsw.hep import ChunkKey, ChunkType
 
 if TYPE_CHECKING:
@@ -70,6 +74,17 @@ def load(path: FilePath, machine: Machine | None = None) -> Loaded:
     )
 
 
+SetValue = tuple[Any, "Path", str]
+"""A value, the place to point at, and the words that name its line in a file."""
+
+SET_KINDS: Final = {
+    "ip": CATALOGUE["src_ip"],
+    "number": chunk_field("number", ChunkKey(0, 0), ChunkType.UINT64),
+    "string": CATALOGUE["node_name"],
+}
+"""A field that has the kind of each type of set."""
+
+
 class _Loader:
     """Judges one set of sources."""
 
@@ -83,7 +98,12 @@ class _Loader:
         for block in self.data:
             if block not in {*models.BLOCKS, "reload", "log"}:
                 unknown_block(block, self.report)
-        names = Names(chunks=self._chunks(), sets=self._sets(), matchers=self._block("matchers"))
+        names = Names(
+            chunks=self._chunks(),
+            listeners=self._listener_names(),
+            sets=self._sets(),
+            matchers=self._block("matchers"),
+        )
         matches = MatchReader(names, self.report)
         destinations = self._named("destinations", models.Destination)
         stores = self._stores()
@@ -109,9 +129,8 @@ class _Loader:
             )
             for name in {**self._block("tables"), **written}
         }
-        for name, block in names.matchers.items():
-            if name not in names.used_matchers:
-                matches.read(block, ("matchers", name))  # judged even while nothing uses it
+        for name in names.matchers:
+            matches.matcher(name)  # judged even while nothing uses it
         listeners = self._listeners(written)
         check_graph(tables, listeners, self.report)
         check_loops(destinations, listeners, self.machine, self.report)
@@ -135,7 +154,8 @@ class _Loader:
         block = self.data.get(name, {})
         if isinstance(block, dict):
             return block
-        self.report.key_error("HEP105", f"`{name}` wants a table", (name,))
+        shape = "`[[rules.main]]`" if name == "rules" else f"`[{name}]`"
+        self.report.key_error("HEP105", f"`{name}` wants {shape}", (name,))
         return {}
 
     def _named(self, block: str, model: type[models.Block]) -> dict[str, Any]:
@@ -150,14 +170,27 @@ class _Loader:
         return validated(model, self.data.get(block, {}), (block,), self.report)
 
     def _chunks(self) -> dict[str, Field]:
-        chunks = {}
+        chunks: dict[str, Field] = {}
         for name, chunk in self._named("chunks", models.ChunkName).items():
+            place = ("chunks", name)
+            key = ChunkKey(chunk.vendor, chunk.id)
             if name in CATALOGUE:
-                self.report.key_error("HEP102", f"`{name}` is a field already", ("chunks", name))
-                continue
-            chunks[name] = chunk_field(
-                name, ChunkKey(chunk.vendor, chunk.id), ChunkType(chunk.type)
-            )
+                self.report.key_error("HEP102", f"`{name}` is a field already", place)
+            elif (
+                not re.fullmatch("[a-z][a-z0-9_]*", name) or name in BLOCK_WORDS or is_coming(name)
+            ):
+                self.report.key_error(
+                    "HEP106", f"`{name}` cannot name a chunk", place, "small letters, digits and _"
+                )
+            elif any(field.key == key for field in chunks.values()):
+                self.report.key_error("HEP102", f"`{name}` is a chunk that has a name", place)
+            else:
+                try:
+                    check_not_generic(key)
+                except UnknownFieldError as error:
+                    self.report.key_error("HEP102", str(error), place, error.hint)
+                    continue
+                chunks[name] = chunk_field(name, key, ChunkType(chunk.type))
         return chunks
 
     def _sets(self) -> dict[str, NamedSet]:
@@ -165,8 +198,10 @@ class _Loader:
         for name, written in self._block("sets").items():
             path: Path = ("sets", name)
             if isinstance(written, list):
-                values = [(value, (*path, at)) for at, value in enumerate(written)]
-                for value, place in values:
+                values: list[SetValue] = [
+                    (value, (*path, at), "") for at, value in enumerate(written)
+                ]
+                for value, place, _ in values:
                     if isinstance(value, bool) or not isinstance(value, (str, int)):
                         self.report.error("HEP105", "a set holds texts and whole numbers", place)
                 sets[name] = NamedSet(values)
@@ -175,37 +210,48 @@ class _Loader:
                 sets[name] = NamedSet(self._set_file(settings, path) if settings else [])
         return sets
 
-    def _set_file(self, settings: models.SetFile, path: Path) -> list[tuple[Any, Path]]:
+    def _set_file(self, settings: models.SetFile, path: Path) -> list[SetValue]:
         file = self.sources.folder(path) / settings.file
         place = (*path, "file")
         try:
-            with file.open("rb") as stream:
-                octets = stream.read(MAX_FILE_BYTES + 1)
-            text = octets.decode("utf-8")
-        except OSError as error:
+            octets = read_file(file)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             self.sources.files[file] = ""
             if self.machine is not None:
-                self.report.error("HEP208", f"cannot read {settings.file}: {error.strerror}", place)
+                why = error.strerror if isinstance(error, OSError) else error
+                self.report.error("HEP208", f"cannot read {settings.file}: {why}", place)
             return []
+        self.sources.files[file] = hashlib.sha256(octets).hexdigest()
+        try:
+            lines = octets.decode("utf-8").splitlines()
         except UnicodeDecodeError:
             self.report.error("HEP208", f"{settings.file} is not UTF-8", place)
             return []
-        self.sources.files[file] = hashlib.sha256(octets).hexdigest()
-        if len(octets) > MAX_FILE_BYTES:
-            limit = MAX_FILE_BYTES >> 20
-            self.report.error("HEP208", f"{settings.file} is larger than {limit} MiB", place)
-            return []
-        lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-        as_number = settings.type == "number"
-        return [
-            (int(line) if as_number and line.isdigit() else line, place) for line in lines if line
-        ]
+        values: list[SetValue] = []
+        for number, line in enumerate(lines, 1):
+            text = line.partition("#")[0].strip()
+            if not text:
+                continue
+            origin = f"{settings.file}:{number}: "
+            try:
+                value_test(SET_KINDS[settings.type], text)
+            except ValueError as error:
+                self.report.error("HEP208", f"{origin}{error}", place)
+                return []
+            values.append((text, place, origin))
+        return values
 
     def _stores(self) -> dict[str, StoreSettings]:
         stores: dict[str, StoreSettings] = {}
         for name, store in self._named("stores", models.Store).items():
             path = ("stores", name)
-            file = (self.sources.folder(path) / store.url).resolve()
+            try:
+                file = (self.sources.folder(path) / store.url).resolve()
+            except (OSError, RuntimeError) as error:
+                self.report.error("HEP106", f"no file {store.url}: {error}", (*path, "url"))
+                continue
+            if file in {read.resolve() for read in self.sources.files}:
+                self.report.error("HEP106", f"{store.url} is a file of this configuration", path)
             if any(other.file == file for other in stores.values()):
                 self.report.error("HEP102", f"two stores write to {store.url}", (*path, "url"))
             stores[name] = StoreSettings(file=file, batch=store.batch)
@@ -215,6 +261,11 @@ class _Loader:
         listeners: list[Listener] = []
         names: set[str] = set()
         written = self.data.get("listen", [])
+        if not isinstance(written, list):
+            self.report.key_error(
+                "HEP105", "`listen` wants `[[listen]]`, two brackets", ("listen",)
+            )
+            return ()
         if not written:
             self.report.key_error(
                 "HEP107", "there is no `[[listen]]`: nothing can arrive", ("listen",)
@@ -250,7 +301,7 @@ class _Loader:
 
     def _entry(self, listen: models.Listen, rules: Mapping[str, Any], path: Path) -> str | None:
         """Return the table that packets enter; None where there are no rules at all."""
-        if not any(rules.values()):
+        if not any(isinstance(written, list) and written for written in rules.values()):
             return None
         if not rules.get(listen.entry):
             meant = did_you_mean(listen.entry, rules, foreign={})
@@ -300,7 +351,22 @@ class _Loader:
             rule = reader.read(read, table, path)
             if read.enabled:
                 rules.append(rule)
+        if written and not rules and not self.report.problems.has_errors:
+            self.report.key_warning(
+                "HEP303", f"every rule of table `{table}` is switched off", ("rules", table)
+            )
         return tuple(rules)
+
+    def _listener_names(self) -> list[str]:
+        """Return what listeners are called; nothing where that cannot be read."""
+        names: list[str] = []
+        try:
+            for block in self.data.get("listen", []):
+                read = models.Listen.model_validate(block)
+                names.extend([read.name] if read.name else [str(url) for url in read.url])
+        except (ValidationError, TypeError):
+            return []
+        return names
 
     def _unused(self, names: Names, reader: RuleReader) -> None:
         if any(self._block("rules").values()):

@@ -38,6 +38,13 @@ def check_loops(
     loopback address where a listener has all addresses.
     """
     for name, destination in destinations.items():
+        if machine is not None and not _addresses(destination.url, machine):
+            report.warning(
+                "HEP209",
+                f"`{destination.url.host}` cannot be looked up",
+                ("destinations", name, "url"),
+                "packets wait in the queue until it can",
+            )
         for listener in listeners:
             if _leads_to(destination.url, listener.url, machine):
                 report.error(
@@ -50,6 +57,7 @@ def check_loops(
 
 
 def _leads_to(url: Url, listener: Url, machine: Machine | None) -> bool:
+    """Tell whether what is sent to a url arrives at a listener."""
     if (url.scheme, url.port) != (listener.scheme, listener.port):
         return False
     if url.host == listener.host:

@@ -1,16 +1,14 @@
 """Match blocks: from TOML to `conditions`.
 
-One function for each form that a value may take. Everything that is wrong is reported at its own
-key; what can be read is read all the same, so one pass finds every mistake.
+One function for each form that a part of a block may take. Everything that is wrong is reported at
+its own key; what can be read is read all the same, so one pass finds every mistake.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from contextlib import suppress
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hepsw.config.conditions import (
     ALWAYS,
@@ -30,20 +28,22 @@ from hepsw.config.conditions import (
     Some,
     Starts,
     Test,
-    Within,
 )
 from hepsw.config.names import UnknownFieldError
-from hepsw.config.spelling import did_you_mean
+from hepsw.config.spelling import OPERATOR_WORDS, did_you_mean
 from hepsw.config.template import compile_re
-from hepsw.fields import Field, Kind, time_us
+from hepsw.config.values import A_KIND, NUMERIC, TEXTUAL, number_of, value_test
+from hepsw.fields import Field, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from hepsw.config.names import Names
     from hepsw.config.problems import Report
     from hepsw.config.spans import Path
 
-NUMERIC: Final = frozenset({Kind.NUMBER, Kind.TIME, Kind.MAC})
-TEXTUAL: Final = frozenset({Kind.TEXT, Kind.OCTETS})
+Item = TypeVar("Item")
+Read = TypeVar("Read")
 
 OPERATORS: Final = {
     "prefix": TEXTUAL,
@@ -63,6 +63,8 @@ OPERATORS: Final = {
 }
 """Every operator, with the kinds of field it can look at."""
 
+LARGEST: Final = (1 << 64) - 1
+
 LOOKS_LIKE_A_PATTERN: Final = re.compile(r"^\^.|.\$$|\.\*|\.\+|\(\?i\)|^\*[^*#]*\*$")
 """Plain strings are exact; one of these shapes is almost certainly not meant so. `*72` and `a?b`
 are no patterns in telephony."""
@@ -70,8 +72,11 @@ are no patterns in telephony."""
 NESTING: Final = 32
 """Deepest nesting of match blocks."""
 
+BLOCK_WORDS: Final = ("any", "all", "not", "is")
+"""Keys of a match block that are no fields."""
 
-class Unreadable(Exception):  # noqa: N818 - never leaves this module: the problem is already reported
+
+class Unreadable(Exception):  # noqa: N818 - never leaves this module: the problem is reported
     """This part gives no condition; why is in the report."""
 
 
@@ -81,9 +86,12 @@ class MatchReader:
     def __init__(self, names: Names, report: Report) -> None:
         self.names = names
         self.report = report
+        self._matchers: dict[str, Condition] = {}
+        self._open: list[str] = []
+        """Matchers being read, each named by the one before it."""
 
     def read(self, block: Any, path: Path, depth: int = 0) -> Condition:  # noqa: ANN401 - TOML
-        """Return what a match block means; parts that cannot be read are reported and left out."""
+        """Return what a match block means; parts that cannot be read are left out."""
         if not isinstance(block, dict):
             self.report.error("HEP105", "a match block is a table of conditions", path)
             return ALWAYS
@@ -92,177 +100,196 @@ class MatchReader:
             return ALWAYS
         parts = []
         for key, written in block.items():
-            try:
+            with suppress(Unreadable):
                 parts.append(self._entry(key, written, (*path, key), depth))
-            except Unreadable:
-                continue
         return parts[0] if len(parts) == 1 else All(tuple(parts))
+
+    def matcher(self, name: str) -> Condition:
+        """Return what a matcher means; each is read once, whoever uses it."""
+        if name not in self._matchers:
+            self._open.append(name)
+            self._matchers[name] = self.read(self.names.matchers[name], ("matchers", name))
+            self._open.pop()
+        return self._matchers[name]
+
+    # --- parts of a block ---
+
+    def _refuse(self, code: str, text: str, path: Path, hint: str | None = None) -> Unreadable:
+        self.report.error(code, text, path, hint)
+        return Unreadable()
 
     def _entry(self, key: str, written: Any, path: Path, depth: int) -> Condition:  # noqa: ANN401
         match key:
             case "any" | "all":
                 if not isinstance(written, list) or not written:
-                    self.report.error("HEP105", f"`{key}` wants a list of match blocks", path)
-                    raise Unreadable
+                    raise self._refuse("HEP105", f"`{key}` wants a list of match blocks", path)
                 parts = tuple(
                     self.read(part, (*path, at), depth + 1) for at, part in enumerate(written)
                 )
                 return Some(parts) if key == "any" else All(parts)
             case "not":
+                if written == {}:
+                    raise self._refuse("HEP105", "`not` of nothing never matches", path)
                 return Negation(self.read(written, path, depth + 1))
             case "is":
-                return self._matchers(written, path, depth)
+                return self._is(written, path)
             case _:
                 return self._field(key, written, path)
 
-    def _matchers(self, written: Any, path: Path, depth: int) -> Condition:  # noqa: ANN401
-        wanted = written if isinstance(written, list) else [written]
-        parts = []
-        for name in wanted:
-            if not isinstance(name, str) or name not in self.names.matchers:
-                self.report.unknown("HEP204", "matcher", name, path, self.names.matchers)
-                raise Unreadable
-            self.names.used_matchers.add(name)
-            # The depth also ends matchers that name each other in a circle.
-            parts.append(self.read(self.names.matchers[name], ("matchers", name), depth + 1))
-        return All(tuple(parts)) if len(parts) != 1 else parts[0]
+    def _is(self, written: Any, path: Path) -> Condition:  # noqa: ANN401
+        if written == []:
+            raise self._refuse("HEP105", "an empty list names no matcher", path)
+        listed = isinstance(written, list)
+        wanted = written if listed else [written]
+        items = [(name, (*path, at) if listed else path) for at, name in enumerate(wanted)]
+        parts = _each(items, lambda item: self._named(*item))
+        return parts[0] if len(parts) == 1 else All(tuple(parts))
+
+    def _named(self, name: Any, path: Path) -> Condition:  # noqa: ANN401
+        if not isinstance(name, str) or name not in self.names.matchers:
+            self.report.unknown("HEP204", "matcher", name, path, self.names.matchers)
+            raise Unreadable
+        self.names.used_matchers.add(name)
+        if name in self._open:
+            circle = [*self._open[self._open.index(name) :], name]
+            raise self._refuse(
+                "HEP305", f"matchers go round in a circle: {' → '.join(circle)}", path
+            )
+        return self.matcher(name)
 
     def _field(self, key: str, written: Any, path: Path) -> Condition:  # noqa: ANN401
         try:
             field = self.names.field(key)
         except UnknownFieldError as error:
-            if isinstance(written, dict) and f"{key}." in {
-                "sip.",
-                "json.",
-                "rtcp.",
-                "vq.",
-                "geo.",
-                "map.",
-            }:
-                self.report.error("HEP108", f"fields of `{key}` are not yet supported", path)
-            else:
-                meant = did_you_mean(key, [*self.names.known, "any", "all", "not", "is"])
-                hint = f"did you mean `{meant}`?" if meant else None
-                self.report.key_error(error.code, str(error), path, hint)
+            hint = error.hint
+            if error.code == "HEP110":
+                meant = did_you_mean(key, [*self.names.known, *BLOCK_WORDS])
+                hint = f"did you mean `{meant}`?" if meant else hint
+            self.report.key_error(error.code, str(error), path, hint)
             raise Unreadable from None
         if isinstance(written, dict):
             return self._operators(field, written, path)
         return Has(field, self._test(field, written, path))
 
+    # --- operators ---
+
     def _operators(self, field: Field, written: dict[str, Any], path: Path) -> Condition:
-        conditions: list[Condition] = []
-        tests: list[Test] = []
         if not written:
-            self.report.error("HEP105", f"no operator for `{field.name}`", path)
-            raise Unreadable
-        for operator, operand in written.items():
-            place = (*path, operator)
-            if not self._fits(field, operator, place):
-                raise Unreadable
-            if operator == "exists":
-                if not isinstance(operand, bool):
-                    self.report.error("HEP105", "`exists` wants true or false", place)
-                    raise Unreadable
-                conditions.append(Exists(field, operand))
-            elif operator == "not":
-                conditions.append(Lacks(field, self._inner(field, operand, place)))
-            else:
-                tests.append(self._operator(field, operator, operand, place))
+            raise self._refuse("HEP105", f"no operator for `{field.name}`", path)
+        read = _each(written.items(), lambda item: self._condition(field, *item, (*path, item[0])))
+        tests = [part for part in read if not isinstance(part, (Exists, Lacks))]
+        conditions: list[Condition] = [part for part in read if isinstance(part, (Exists, Lacks))]
         if tests:
-            conditions.insert(0, Has(field, tests[0] if len(tests) == 1 else Both(tuple(tests))))
+            conditions.insert(0, Has(field, self._both(field, tests, path)))
         return conditions[0] if len(conditions) == 1 else All(tuple(conditions))
 
-    def _fits(self, field: Field, operator: str, place: Path) -> bool:
+    def _condition(
+        self,
+        field: Field,
+        operator: str,
+        operand: Any,  # noqa: ANN401
+        place: Path,
+    ) -> Test | Exists | Lacks:
+        self._check_fit(field, operator, place)
+        if operator == "exists":
+            if not isinstance(operand, bool):
+                raise self._refuse("HEP105", "`exists` wants true or false", place)
+            return Exists(field, operand)
+        if operator == "not":
+            return Lacks(field, self._inner(field, operand, place))
+        return self._operator(field, operator, operand, place)
+
+    def _check_fit(self, field: Field, operator: str, place: Path) -> None:
         kinds = OPERATORS.get(operator)
         if kinds is None:
-            meant = did_you_mean(operator, OPERATORS, foreign={})
+            meant = did_you_mean(operator, OPERATORS, foreign=OPERATOR_WORDS)
             hint = f"did you mean `{meant}`?" if meant else "operators: " + " ".join(OPERATORS)
             self.report.key_error("HEP109", f"unknown operator `{operator}`", place, hint)
-            return False
+            raise Unreadable
         if field.kind not in kinds:
             self.report.key_error(
                 "HEP109",
-                f"`{operator}` cannot look at `{field.name}`, which is {_A_KIND[field.kind]}",
+                f"`{operator}` cannot look at `{field.name}`, which is {A_KIND[field.kind]}",
                 place,
             )
-            return False
-        return True
+            raise Unreadable
 
     def _inner(self, field: Field, written: Any, path: Path) -> Test:  # noqa: ANN401
         """Read a value, or a table of operators that look at one value."""
         if not isinstance(written, dict):
             return self._test(field, written, path)
-        tests = []
-        for operator, operand in written.items():
+        if not written:
+            raise self._refuse("HEP105", f"no operator for `{field.name}`", path)
+
+        def one(item: tuple[str, Any]) -> Test:
+            operator, operand = item
             place = (*path, operator)
-            if not self._fits(field, operator, place):
-                raise Unreadable
+            self._check_fit(field, operator, place)
             if operator in {"not", "exists"}:
                 self.report.key_error(
                     "HEP109", f"`{operator}` cannot stand here", place, "use `match.not = { … }`"
                 )
                 raise Unreadable
-            tests.append(self._operator(field, operator, operand, place))
-        if not tests:
-            self.report.error("HEP105", f"no operator for `{field.name}`", path)
-            raise Unreadable
+            return self._operator(field, operator, operand, place)
+
+        return self._both(field, _each(written.items(), one), path)
+
+    def _both(self, field: Field, tests: list[Test], path: Path) -> Test:
+        """Join tests of one value; bounds that leave no number are a mistake."""
+        bounds = [test for test in tests if isinstance(test, Between)]
+        if bounds and max(test.low for test in bounds) > min(test.high for test in bounds):
+            raise self._refuse("HEP106", f"no `{field.name}` is within these bounds", path)
         return tests[0] if len(tests) == 1 else Both(tuple(tests))
 
     def _operator(self, field: Field, operator: str, operand: Any, path: Path) -> Test:  # noqa: ANN401
         match operator:
-            case "in" | "eq":
-                if operator == "in" and not isinstance(operand, list):
-                    if not (isinstance(operand, str) and operand.startswith("@")):
-                        self.report.error("HEP105", '`in` wants a list or "@set"', path)
-                        raise Unreadable
-                elif operator == "eq" and isinstance(operand, list):
-                    self.report.error(
-                        "HEP105", "`eq` wants one value", path, "use `in` for several"
-                    )
-                    raise Unreadable
-                return self._test(field, operand, path, literal=operator == "eq")
+            case "in":
+                is_set = isinstance(operand, str) and operand.startswith("@")
+                if not isinstance(operand, list) and not is_set:
+                    raise self._refuse("HEP105", '`in` wants a list or "@set"', path)
+                return self._test(field, operand, path)
+            case "eq":
+                if isinstance(operand, list):
+                    raise self._refuse("HEP105", "`eq` wants one value", path, "use `in`")
+                return self._value(field, operand, path, literal=True)
             case "ge" | "gt" | "le" | "lt":
-                number = self._bound(field, operand, path)
-                most = (1 << 64) - 1
-                low = {"ge": number, "gt": number + 1}.get(operator, 0)
-                high = {"le": number, "lt": number - 1}.get(operator, most)
-                return Between(low, high)
+                return self._bound(field, operator, operand, path)
             case "hex":
                 return Equal(frozenset({self._hex(operand, path)}))
+            case "glob" | "re":
+                return self._expression(operator, operand, path)
             case _:
-                return self._text_operator(operator, operand, path)
+                return self._piece(operator, operand, path)
 
-    def _bound(self, field: Field, operand: Any, path: Path) -> int:  # noqa: ANN401
-        if isinstance(operand, float) and field.kind is Kind.NUMBER:
-            self.report.error("HEP105", f"`{field.name}` is a whole number", path)
-            raise Unreadable
-        (value,) = self._values(field, operand, path)
-        if not isinstance(value, Equal):
-            self.report.error("HEP105", "wants one number", path)
-            raise Unreadable
-        (number,) = value.values
-        assert isinstance(number, int)  # noqa: S101 - only numeric fields have these operators
-        return number
+    def _bound(self, field: Field, operator: str, operand: Any, path: Path) -> Test:  # noqa: ANN401
+        try:
+            number = number_of(field, operand)
+        except ValueError as error:
+            raise self._refuse("HEP106", str(error), path) from None
+        largest = LARGEST if field.kind is Kind.TIME else field.largest
+        low = {"ge": number, "gt": number + 1}.get(operator, 0)
+        high = {"le": number, "lt": number - 1}.get(operator, largest)
+        if low > high:
+            raise self._refuse("HEP106", f"no `{field.name}` is within these bounds", path)
+        return Between(low, high)
 
-    def _text_operator(self, operator: str, operand: Any, path: Path) -> Test:  # noqa: ANN401
-        if operator in {"glob", "re"}:
-            if not isinstance(operand, str):
-                self.report.error("HEP105", f"`{operator}` wants a text", path)
-                raise Unreadable
-            expression = _glob(operand) if operator == "glob" else operand
-            try:
-                compile_re(expression)
-            except ValueError as error:
-                self.report.error("HEP112", str(error), path)
-                raise Unreadable from None
-            return Search(expression.encode())
+    def _expression(self, operator: str, operand: Any, path: Path) -> Test:  # noqa: ANN401
+        if not isinstance(operand, str):
+            raise self._refuse("HEP105", f"`{operator}` wants a text", path)
+        expression = _glob(operand) if operator == "glob" else operand
+        try:
+            compile_re(expression)
+        except ValueError as error:
+            raise self._refuse("HEP112", str(error), path) from None
+        return Search(expression.encode())
+
+    def _piece(self, operator: str, operand: Any, path: Path) -> Test:  # noqa: ANN401
         if isinstance(operand, dict):
             octets = self._hex(operand, path)
         elif isinstance(operand, str):
             octets = operand.encode()
         else:
-            self.report.error("HEP105", f"`{operator}` wants a text", path)
-            raise Unreadable
+            raise self._refuse("HEP105", f"`{operator}` wants a text", path)
         if operator == "contains":
             return Contains(octets)
         return Starts(octets) if operator == "prefix" else Ends(octets)
@@ -272,143 +299,73 @@ class MatchReader:
         if isinstance(text, str):
             with suppress(ValueError):
                 return bytes.fromhex(text)
-        self.report.error("HEP106", f"not octets in hexadecimal: {text!r}", path)
-        raise Unreadable
+        raise self._refuse("HEP106", f"not octets in hexadecimal: {text!r}", path)
 
-    def _test(self, field: Field, written: Any, path: Path, *, literal: bool = False) -> Test:  # noqa: ANN401
+    # --- values ---
+
+    def _test(self, field: Field, written: Any, path: Path) -> Test:  # noqa: ANN401
         """Read a value, a list of values or `"@set"`: any of them."""
-        if isinstance(written, list):
-            if not written:
-                self.report.error("HEP105", "an empty list matches nothing", path)
-                raise Unreadable
-            items = [(item, (*path, at)) for at, item in enumerate(written)]
-            tests = [
-                test
-                for item, place in items
-                for test in (
-                    [self._inner(field, item, place)]
-                    if isinstance(item, dict)
-                    else self._values(field, item, place)
-                )
-            ]
-        else:
-            tests = self._values(field, written, path, literal=literal)
-        return _joined(tests)
+        if isinstance(written, str) and written.startswith("@"):
+            return _joined(self._set(field, written[1:], path))
+        if not isinstance(written, list):
+            return self._value(field, written, path)
+        if not written:
+            raise self._refuse("HEP105", "an empty list matches nothing", path)
 
-    def _values(
-        self,
-        field: Field,
-        written: Any,  # noqa: ANN401
-        path: Path,
-        *,
-        literal: bool = False,
-    ) -> list[Test]:
-        if isinstance(written, str) and written.startswith("@") and not literal:
-            return self._set(field, written, path)
-        try:
-            return [self._value(field, written, path, literal=literal)]
-        except ValueError as error:
-            self.report.error("HEP106", str(error), path)
-            raise Unreadable from None
+        def one(item: tuple[int, Any]) -> list[Test]:
+            at, inner = item
+            place = (*path, at)
+            if isinstance(inner, str) and inner.startswith("@"):
+                return self._set(field, inner[1:], place)
+            if isinstance(inner, dict):
+                return [self._inner(field, inner, place)]
+            return [self._value(field, inner, place)]
 
-    def _set(self, field: Field, written: str, path: Path) -> list[Test]:
-        named = self.names.sets.get(written[1:])
+        return _joined([test for tests in _each(enumerate(written), one) for test in tests])
+
+    def _set(self, field: Field, name: str, path: Path) -> list[Test]:
+        named = self.names.sets.get(name)
         if named is None:
-            self.report.unknown("HEP203", "set", written[1:], path, self.names.sets)
+            self.report.unknown("HEP203", "set", name, path, self.names.sets)
             raise Unreadable
         named.used = True
-        tests: list[Test] = []
-        for value, place in named.values:
+
+        def one(entry: tuple[Any, Path, str]) -> Test:
+            value, place, origin = entry
             try:
-                # In a set every string is a value: "@" and patterns mean themselves there.
-                tests.append(self._value(field, value, place, literal=field.kind in TEXTUAL))
+                return value_test(field, value)
             except ValueError as error:
-                self.report.error("HEP106", f"set `{written[1:]}`: {error}", place)
-                raise Unreadable from None
-        return tests
+                raise self._refuse("HEP106", f"{origin}set `{name}`: {error}", place) from None
 
-    def _value(self, field: Field, written: Any, path: Path, *, literal: bool) -> Test:  # noqa: ANN401
-        """Read one value in the form that its field's kind has.
+        return _each(named.values, one)
 
-        Raises:
-            ValueError: with what it is not.
-        """
-        if field.kind in TEXTUAL:
-            if not isinstance(written, str):
-                raise ValueError(f"`{field.name}` is a text, not {_toml_type(written)}")
-            if not literal and LOOKS_LIKE_A_PATTERN.search(written):
-                self.report.warning(
-                    "HEP404",
-                    f"a plain string is exact: {written!r} looks like a pattern",
-                    path,
-                    "write { re = … } or { glob = … }, or { eq = … } if it is meant so",
-                )
-            return Equal(frozenset({written.encode()}))
-        if field.kind is Kind.IP:
-            return _address(written)
-        if isinstance(written, datetime) and field.kind is Kind.TIME:
-            return Equal(frozenset({time_us(written)}))
-        if isinstance(written, bool) or not isinstance(written, (int, str)):
-            raise ValueError(f"`{field.name}` is {_A_KIND[field.kind]}, not {_toml_type(written)}")
-        if isinstance(written, int):
-            return Equal(
-                frozenset({written if field.kind is Kind.TIME else field.checked(written)})
-            )
-        if field.kind is Kind.NUMBER and (found := re.fullmatch(r"(\d{1,20})-(\d{0,20})", written)):
-            low = field.checked(int(found[1]))
-            high = field.checked(int(found[2])) if found[2] else field.largest
-            if low > high:
-                raise ValueError(f"the range {written!r} is empty")
-            return Between(low, high)
+    def _value(self, field: Field, written: Any, path: Path, *, literal: bool = False) -> Test:  # noqa: ANN401
         try:
-            return Equal(frozenset({field.parse(written)}))
+            test = value_test(field, written, literal=literal)
         except ValueError as error:
-            meant = did_you_mean(written.upper(), field.names, foreign={}) if field.names else None
-            raise ValueError(f"{error}; did you mean {meant!r}?" if meant else str(error)) from None
+            raise self._refuse("HEP106", str(error), path) from None
+        if field.kind in TEXTUAL and not literal and LOOKS_LIKE_A_PATTERN.search(written):
+            self.report.warning(
+                "HEP404",
+                f"a plain string is exact: {written!r} looks like a pattern",
+                path,
+                "write { re = … } or { glob = … }, or { eq = … } if it is meant so",
+            )
+        return test
 
 
-_A_KIND: Final = {
-    Kind.NUMBER: "a number",
-    Kind.IP: "an address",
-    Kind.TEXT: "a text",
-    Kind.OCTETS: "octets",
-    Kind.TIME: "a time",
-    Kind.MAC: "a MAC address",
-}
-
-
-def _toml_type(written: object) -> str:
-    if isinstance(written, bool):
-        return "a boolean"
-    names = {
-        int: "a number",
-        float: "a number with a fraction",
-        str: "a text",
-        list: "a list",
-        dict: "a table",
-    }
-    return names.get(type(written), "a date or time")
-
-
-def _address(written: object) -> Test:
-    if not isinstance(written, str):
-        raise ValueError(f"an address or network is a text, not {_toml_type(written)}")
-    if "/" not in written:
+def _each(items: Iterable[Item], read: Callable[[Item], Read]) -> list[Read]:
+    """Read every item, so that each mistake is reported, before giving up on the whole."""
+    done: list[Read] = []
+    failed = False
+    for item in items:
         try:
-            return Equal(frozenset({ipaddress.ip_address(written).packed}))
-        except ValueError:
-            raise ValueError(f"not an address or network: {written!r}") from None
-    try:
-        network = ipaddress.ip_network(written)
-    except ValueError:
-        try:
-            meant = ipaddress.ip_network(written, strict=False)
-        except ValueError:
-            raise ValueError(f"not a network: {written!r}") from None
-        raise ValueError(
-            f"the network {written!r} has host bits set; did you mean {str(meant)!r}?"
-        ) from None
-    return Within(network.network_address.packed, network.broadcast_address.packed)
+            done.append(read(item))
+        except Unreadable:
+            failed = True
+    if failed:
+        raise Unreadable
+    return done
 
 
 def _joined(tests: list[Test]) -> Test:

@@ -70,7 +70,24 @@ def _store_url(written: object) -> str:
         raise ValueError(f"cannot store to `{scheme}://`: sqlite")
     if not path or path.endswith("/") or "\0" in path:
         raise ValueError(f"no file in the url {written!r}")
+    if "%" in path:
+        raise _not_yet("a file name with parts of the time")
+    if path.startswith(("~", ":")) or "?" in path:
+        raise ValueError(f"not a plain file name in the url {written!r}")
     return path
+
+
+def _version(written: object) -> object:
+    if isinstance(written, bool):
+        raise ValueError("a HEP version is 1, 2 or 3")
+    return written
+
+
+def _receive_buffer(written: object) -> int:
+    asked = size(written)
+    if not 4096 <= asked <= 1 << 30:
+        raise ValueError(f"a receive buffer has 4KiB to 1GiB: {written!r}")
+    return asked
 
 
 Names = Annotated[list[str], BeforeValidator(_names)]
@@ -102,12 +119,14 @@ class Listen(Block):
     """`udp://host:port` or `tcp://host:port`; one or a list [port 9060]."""
     entry: str = "main"
     """The table that its packets enter first [`main`]."""
-    versions: Annotated[list[Literal[1, 2, 3]], Field(min_length=1)] = [1, 2, 3]
+    versions: Annotated[
+        list[Annotated[Literal[1, 2, 3], BeforeValidator(_version)]], Field(min_length=1)
+    ] = [1, 2, 3]
     """HEP versions that are taken; others are rejected and counted [`[1, 2, 3]`]."""
     gzip_frames: bool = False
     """Take datagrams that are a gzip member around a whole packet, as heplify 2 sends with
     `payload_zip` [false]."""
-    receive_buffer: Size = 4 << 20
+    receive_buffer: Annotated[int, BeforeValidator(_receive_buffer)] = 4 << 20
     """Asked of the kernel for each socket; less than that is granted with a warning [`4MiB`]."""
 
 
@@ -133,7 +152,7 @@ class Destination(Block):
     """What waits in memory while the far side is away or slow."""
     overflow: Literal["drop-old", "drop-new"] = "drop-old"
     """Which packet goes when the queue is full [`drop-old`]."""
-    timeout: Duration = 5.0
+    timeout: Annotated[Duration, Field(gt=0, le=3600)] = 5.0
     """Longest time to connect, and longest time without progress in sending [`5s`]."""
 
     @model_validator(mode="before")
@@ -141,8 +160,12 @@ class Destination(Block):
     def _long_form(cls, written: object) -> object:
         if isinstance(written, str):
             return {"url": written}
-        if isinstance(written, dict) and isinstance(written.get("url"), list):
-            if len(written["url"]) != 1:
+        if not isinstance(written, dict):
+            raise ValueError("a destination is a url or a table")
+        if isinstance(written.get("url"), list):
+            if not written["url"]:
+                raise ValueError("an empty list is no url")
+            if len(written["url"]) > 1:
                 raise _not_yet("a destination with several urls")
             return {**written, "url": written["url"][0]}
         return written

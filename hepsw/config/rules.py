@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from hepsw.accounting import Reason
 from hepsw.config.configuration import Edit, Flow, Rule, RuleLog
 from hepsw.config.names import UnknownFieldError
 from hepsw.config.template import Template, TemplateError, parse
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from hepsw.config.names import Names
     from hepsw.config.problems import Report
     from hepsw.config.spans import Path
+
+
+LAST_TIME: Final = (1 << 32) * 1_000_000
+"""Microseconds that 32 bits of seconds can hold."""
 
 
 class RuleReader:
@@ -114,6 +119,10 @@ class RuleReader:
                 self.report.unknown("HEP202", "table", written.goto, (*path, "goto"), self.tables)
             return Flow.GOTO, written.goto
         if written.drop is not None:
+            if written.drop == Reason.INTERNAL:
+                self.report.error(
+                    "HEP106", f"`{written.drop}` counts hepsw's own failures", (*path, "drop")
+                )
             return Flow.DROP, written.drop
         return (Flow.CONTINUE if written.continue_ else Flow.STOP), ""
 
@@ -123,6 +132,13 @@ class RuleReader:
             self.report.error("HEP403", "`auth_key` is a secret and is never printed", path)
             return None
         return text
+
+    def _keeps_secret(self, field: Field, template: Template, path: Path) -> bool:
+        """Tell whether a template leaves the key where it is; any other chunk may be printed."""
+        if field.name != "auth_key" and any(read.name == "auth_key" for read in template.fields):
+            self.report.error("HEP403", "`auth_key` is a secret: no other chunk may hold it", path)
+            return False
+        return True
 
     def _template(self, source: str, path: Path) -> Template | None:
         try:
@@ -174,7 +190,7 @@ class RuleReader:
             if template is None:
                 return None
             if not template.is_literal:
-                return template
+                return template if self._keeps_secret(field, template, path) else None
             text = b"".join(part for part in template.parts if isinstance(part, bytes)).decode()
             if not text:
                 raise ValueError(f"`{field.name}` cannot be set to nothing; `unset` removes it")
@@ -196,8 +212,8 @@ class RuleReader:
             raise ValueError(f"`{field.name}` cannot be set to {written!r}")
         if isinstance(value, bytes) and field.octets not in {0, len(value)}:
             raise ValueError(f"`{field.name}` holds {field.octets} octets, not {len(value)}")
-        if isinstance(value, int) and not 0 <= value < 1 << 52 and field.kind is Kind.TIME:
-            raise ValueError(f"{value} is no time that the packet can hold")
+        if field.kind is Kind.TIME and isinstance(value, int) and not 0 <= value < LAST_TIME:
+            raise ValueError(f"{value} is no time that a packet can hold: 1970 to 2106")
         return value
 
     def _unsets(self, written: models.Rule, path: Path) -> list[Edit]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hepsw.config.diagnostics import Problems
-from hepsw.config.toml import MAX_FILE_BYTES, TomlSyntax, read_toml
+from hepsw.config.files import read_file
+from hepsw.config.toml import TomlSyntax, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,42 +72,59 @@ class Sources:
 
 def read_sources(path: FilePath) -> Sources:
     """Read `hepsw.toml` and the rules beside it; what is wrong is in `problems`, never raised."""
-    sources = Sources(main=str(path))
+    sources = Sources(main=printed(path))
     rules = path.parent / "rules"
     try:
-        beside = sorted(rules.glob("*.toml"))
+        beside = rule_files(rules)
     except OSError as error:
+        # Without its rules a switch would send everything everywhere.
         sources.problems.error(
-            "HEP103", f"cannot read the folder: {error.strerror}", *Where(str(rules), None)
+            "HEP103", f"cannot read the folder: {error.strerror}", printed(rules)
         )
         beside = []
     for file in (path, *beside):
         read = _read(file, sources)
         if read is not None:
             data, spans = read
-            _Merge(sources, str(file), spans).document(data)
+            _Merge(sources, printed(file), spans).document(data)
     return sources
 
 
+def printed(file: FilePath) -> str:
+    """Return a file's name as text, whatever octets it is made of."""
+    return str(file).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def rule_files(folder: FilePath) -> list[FilePath]:
+    """Return the TOML files of a folder in name order; none where there is no folder.
+
+    Hidden files are an editor's, not the operator's.
+
+    Raises:
+        OSError: it cannot be listed, or is no folder.
+    """
+    if not folder.is_symlink() and not folder.exists():
+        return []
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix == ".toml" and not file.name.startswith(".")
+    )
+
+
 def _read(file: FilePath, sources: Sources) -> tuple[dict[str, Any], Spans] | None:
-    name = str(file)
+    name = printed(file)
     where = Where(name, None)
     sources.folders[name] = file.parent.resolve()
     try:
-        with file.open("rb") as stream:
-            octets = stream.read(MAX_FILE_BYTES + 1)
+        octets = read_file(file)
     except OSError as error:
         hint = "-c names the file" if name == sources.main else None
-        sources.problems.error(
-            "HEP103", f"cannot read the file: {error.strerror}", *where, hint=hint
-        )
+        text = f"cannot read the file: {error.strerror}"
+        sources.problems.error("HEP103", text, *where, hint=hint)
+        sources.files[file] = ""
         return None
     sources.files[file] = hashlib.sha256(octets).hexdigest()
-    if len(octets) > MAX_FILE_BYTES:
-        sources.problems.error(
-            "HEP103", f"the file is larger than {MAX_FILE_BYTES >> 20} MiB", *where
-        )
-        return None
     try:
         text = octets.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -30,7 +30,6 @@ FOREIGN: Final[Mapping[str, str]] = {
     "filter": "match",
     "xlog": "log",
     "sip_trace": "trace",
-    "exit": "drop",
     "discard": "drop",
     "reject": "drop",
     "hep_net": "peer_ip",
@@ -79,6 +78,28 @@ FOREIGN: Final[Mapping[str, str]] = {
     "promaddr": "http",
 }
 """What other programs call it, in lower case, and what it is called here."""
+
+
+OPERATOR_WORDS: Final[Mapping[str, str]] = {
+    "regex": "re",
+    "regexp": "re",
+    "matches": "re",
+    "startswith": "prefix",
+    "starts_with": "prefix",
+    "endswith": "suffix",
+    "ends_with": "suffix",
+    "like": "glob",
+    "wildcard": "glob",
+    "min": "ge",
+    "max": "le",
+    "gte": "ge",
+    "lte": "le",
+    "ne": "not",
+    "is": "eq",
+    "any": "in",
+    "present": "exists",
+}
+"""What others call the operators of a match."""
 
 
 def did_you_mean(

@@ -136,6 +136,8 @@ def _words(source: str, start: int) -> tuple[list[tuple[str, int]], int]:
             if here == "}":
                 return words, at + 1
         at += 1
+    if quote:
+        raise TemplateError(f"the quote {quote} is never closed", start)
     raise TemplateError("`{` is never closed; a brace itself is written twice", start)
 
 
@@ -147,7 +149,7 @@ def _filter(word: str, at: int) -> Callable[[bytes], bytes]:
         raise TemplateError(f"unknown filter `{name}`; there are {known}", at)
     try:
         return maker(_arguments(rest) if colon else [])
-    except (ValueError, IndexError, re2.error) as error:
+    except (ValueError, IndexError) as error:
         reason = "its argument is missing" if isinstance(error, IndexError) else str(error)
         raise TemplateError(f"filter `{name}`: {reason}", at) from None
 
@@ -167,12 +169,18 @@ def _no_more(arguments: Sequence[str], most: int) -> None:
         )
 
 
+def _whole(argument: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}", argument):
+        raise ValueError(f"wants a whole number from 0, not {argument!r}")
+    return int(argument)
+
+
 def _select(arguments: Sequence[str]) -> Callable[[bytes], bytes]:
     """`select:1:@`: the part with this number, counted from 0, between separators."""
     _no_more(arguments, 2)
-    number, separator = int(arguments[0]), arguments[1].encode()
-    if number < 0 or not separator:
-        raise ValueError("wants a number from 0 and a separator")
+    number, separator = _whole(arguments[0]), arguments[1].encode()
+    if not separator:
+        raise ValueError("wants a separator")
 
     def apply(octets: bytes) -> bytes:
         parts = octets.split(separator, number + 1)
@@ -209,16 +217,17 @@ def _hash(arguments: Sequence[str]) -> Callable[[bytes], bytes]:
 def _mask(arguments: Sequence[str]) -> Callable[[bytes], bytes]:
     """`mask:4`: stars, but for the last so many octets."""
     _no_more(arguments, 1)
-    shown = int(arguments[0])
-    if shown < 0:
-        raise ValueError("wants a number from 0")
+    shown = _whole(arguments[0])
     return lambda octets: b"*" * (len(octets) - shown) + octets[max(0, len(octets) - shown) :]
 
 
 def _bucket(arguments: Sequence[str]) -> Callable[[bytes], bytes]:
     """`bucket:5,10`: `0-5`, `5-10` or `10-`: the range that the number falls into."""
     _no_more(arguments, 1)
-    edges = [float(edge) for edge in arguments[0].split(",")]
+    try:
+        edges = [float(edge) for edge in arguments[0].split(",")]
+    except ValueError:
+        raise ValueError("wants numbers, as in bucket:5,10,20") from None
     if edges != sorted(set(edges)) or edges[0] <= 0:
         raise ValueError("wants rising numbers above 0")
     names = [f"{edge:g}".encode() for edge in (0, *edges)]
@@ -264,10 +273,13 @@ def _re(arguments: Sequence[str]) -> Callable[[bytes], bytes]:
 def _shr(arguments: Sequence[str]) -> Callable[[bytes], bytes]:
     """`shr:16`: the number, shifted right by so many bits."""
     _no_more(arguments, 1)
-    bits = int(arguments[0])
-    if not 0 <= bits < 64:
+    bits = _whole(arguments[0])
+    if bits >= 64:
         raise ValueError("wants a number of bits from 0 to 63")
-    return lambda octets: str(int(octets) >> bits).encode() if octets.isdigit() else b""
+    # Twenty digits hold any 64-bit number; Python refuses to read some thousands.
+    return lambda octets: (
+        str(int(octets) >> bits).encode() if len(octets) <= 20 and octets.isdigit() else b""
+    )
 
 
 def _json(arguments: Sequence[str]) -> Callable[[bytes], bytes]:
@@ -303,6 +315,8 @@ def compile_re(expression: str) -> re2._Regexp[bytes]:
     """
     options = re2.Options()
     options.log_errors = False
+    # A payload is octets. Read as UTF-8, one octet that is not would hide all around it from `.`.
+    options.encoding = re2.Options.Encoding.LATIN1
     try:
         return re2.compile(expression.encode(), options=options)
     except re2.error as error:

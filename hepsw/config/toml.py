@@ -3,7 +3,7 @@
 `tomllib` stays the judge of what TOML is. Its errors are terse ("Cannot overwrite a value") and
 often point at the end of the document, so they are explained here from what the scanner in
 `config.spans` knows: which bracket or quote is still open, which key was there before. Reading
-files, and checking their size against `MAX_FILE_BYTES`, is the caller's.
+files is the caller's.
 
 Source: TOML 1.0.0; the messages are those of tomllib in Python 3.11 to 3.13.
 """
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hepsw.config.spans import Opened, Path
-
-MAX_FILE_BYTES: Final = 1 << 20
 
 _PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _TOKEN: Final = re.compile(r"""[^\s,#=\[\]{}"']+""")

@@ -33,8 +33,7 @@ def validated(model: type[Model], written: object, path: Path, report: Report) -
     try:
         return model.model_validate(written)
     except ValidationError as error:
-        for found in error.errors():
-            _report(model, found, path, report)
+        _report_all(model, error, path, report)
         return None
 
 
@@ -49,15 +48,25 @@ def salvaged(
     try:
         return model.model_validate(written), True
     except ValidationError as error:
-        found = error.errors()
-    for problem in found:
-        _report(model, problem, path, report)
-    wrong = {problem["loc"][0] for problem in found if problem["loc"]}
+        wrong = _report_all(model, error, path, report)
     rest = {key: value for key, value in written.items() if key not in wrong}
     try:
-        return model.model_validate({"name": "?", **rest}), False
+        return model.model_validate({"name": "unnamed", **rest}), False
     except ValidationError:
         return None, False
+
+
+def _report_all(
+    model: type[Block], error: ValidationError, path: Path, report: Report
+) -> set[int | str]:
+    """Report what is wrong with a block, and return the keys that are."""
+    found = error.errors()
+    strange = any(problem["type"] == "extra_forbidden" for problem in found)
+    for problem in found:
+        # What is missing is most likely what an unknown key was meant to be.
+        if problem["type"] != "missing" or not strange:
+            _report(model, problem, path, report)
+    return {problem["loc"][0] for problem in found if problem["loc"]}
 
 
 def _report(model: type[Block], found: ErrorDetails, path: Path, report: Report) -> None:
@@ -84,6 +93,12 @@ def _report(model: type[Block], found: ErrorDetails, path: Path, report: Report)
             )
         case kind if kind in _WANTED:
             report.error("HEP105", f"`{_key(place)}` wants {_WANTED[kind]}", place)
+        case "too_short" | "string_too_short":
+            report.error("HEP106", f"`{_key(place)}` is empty", place)
+        case "greater_than":
+            report.error("HEP106", f"`{_key(place)}` must be more than {context['gt']}", place)
+        case "less_than_equal":
+            report.error("HEP106", f"`{_key(place)}` must be at most {context['le']}", place)
         case "string_pattern_mismatch":
             report.error(
                 "HEP106", f"{found['input']!r} is no name: letters, digits and `_ . -`", place

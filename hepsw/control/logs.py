@@ -1,7 +1,8 @@
 """The log on standard error: text for a terminal, JSON lines for a collector.
 
 Written by a thread of its own behind a bounded queue, because a terminal that was stopped, or a
-full pipe, must not stop the packets. What does not fit is counted and told with the next line.
+full pipe, must not stop the packets. What does not fit is counted and told with the next line; so
+is what would repeat itself without end.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import logging
 import queue
 import sys
+import threading
+from contextlib import suppress
 from logging.handlers import QueueHandler, QueueListener
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -19,6 +22,12 @@ if TYPE_CHECKING:
 
 WAITING: Final = 4096
 """Lines that may wait to be written."""
+A_SECOND: Final = 10
+"""Warnings of one kind that are written in a second; what rules log is the operator's affair."""
+RULES: Final = "hepsw.rules"
+"""The logger of what rules write: packets speak there, and packets lie."""
+LAST_WRITE: Final = 2.0
+"""Seconds that a stuck reader of standard error holds up the end."""
 
 
 class _Text(logging.Formatter):
@@ -28,7 +37,8 @@ class _Text(logging.Formatter):
         clock = self.formatTime(record, "%H:%M:%S")
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()} "
         told = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
-        return f"{clock} {level}{_printable(record.getMessage())}{told}"
+        lines = "\n" if getattr(record, "lines", False) else ""
+        return f"{clock} {level}{_printable(record.getMessage(), lines)}{told}"
 
 
 class _Json(logging.Formatter):
@@ -39,18 +49,17 @@ class _Json(logging.Formatter):
             "time": round(record.created, 6),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "text": record.getMessage(),
+            "text": record.getMessage().encode("utf-8", "replace").decode(),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        text = orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
-        return text.decode()
+        return orjson.dumps(line).decode()
 
 
-def _printable(text: str) -> str:
+def _printable(text: str, kept: str) -> str:
     """Return a line as it may go to a terminal: packets can hold anything, escape sequences too."""
     return "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
+        char if char.isprintable() or char in kept else char.encode("unicode_escape").decode()
         for char in text
     )
 
@@ -61,22 +70,44 @@ class _Handler(QueueHandler):
     def __init__(self, lines: queue.Queue[logging.LogRecord]) -> None:
         super().__init__(lines)
         self._lost = 0
+        self._second = 0
+        self._kinds: dict[tuple[str, int, object], int] = {}
+        """What was logged in this second, by kind; its end forgets it."""
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         # The writer runs in this process: nothing needs to be made fit for a pipe.
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
+        if int(record.created) != self._second:
+            self._end_second(int(record.created))
+        if record.levelno >= logging.WARNING and record.name != RULES:
+            kind = (record.name, record.levelno, record.msg)
+            seen = self._kinds[kind] = self._kinds.get(kind, 0) + 1
+            if seen > A_SECOND:
+                return
+        if self._lost and self._put(_line(f"{self._lost} log lines were lost: nobody reads them")):
+            self._lost = 0
+        if not self._put(record):
+            self._lost += 1
+
+    def _end_second(self, second: int) -> None:
+        for (name, level, text), seen in self._kinds.items():
+            if seen > A_SECOND:
+                self._put(_line(f"{seen - A_SECOND} more like it: {text}", name, level))
+        self._kinds.clear()
+        self._second = second
+
+    def _put(self, record: logging.LogRecord) -> bool:
         try:
-            if self._lost:
-                lost = f"{self._lost} log lines were lost: standard error is too slow"
-                self.queue.put_nowait(
-                    logging.LogRecord("hepsw", logging.WARNING, "", 0, lost, None, None)
-                )
-                self._lost = 0
             self.queue.put_nowait(record)
         except queue.Full:
-            self._lost += 1
+            return False
+        return True
+
+
+def _line(text: str, name: str = "hepsw", level: int = logging.WARNING) -> logging.LogRecord:
+    return logging.LogRecord(name, level, "", 0, text, None, None)
 
 
 class LogWriter:
@@ -87,10 +118,12 @@ class LogWriter:
         lines: queue.Queue[logging.LogRecord] = queue.Queue(WAITING)
         self._output = logging.StreamHandler(self._stream)
         self._listener = QueueListener(lines, self._output)
-        self._root = logging.getLogger("hepsw")
         self._handler = _Handler(lines)
-        self._root.addHandler(self._handler)
-        self._root.propagate = False
+        # What asyncio complains about belongs in the same place, and under the same limits.
+        self._loggers = (logging.getLogger("hepsw"), logging.getLogger("asyncio"))
+        for logger in self._loggers:
+            logger.addHandler(self._handler)
+            logger.propagate = False
         self.settle(settings)
         self._listener.start()
 
@@ -98,9 +131,24 @@ class LogWriter:
         """Take new settings."""
         as_text = settings.format == "text" or (settings.format == "auto" and self._stream.isatty())
         self._output.setFormatter(_Text() if as_text else _Json())
-        self._root.setLevel(settings.level.upper())
+        self._loggers[0].setLevel(settings.level.upper())
 
-    def close(self) -> None:
-        """Write what waits, and stop."""
-        self._listener.stop()
-        self._root.removeHandler(self._handler)
+    def close(self) -> bool:
+        """Write what waits, and stop; return whether all was written in time."""
+        for logger in self._loggers:
+            logger.removeHandler(self._handler)
+        return finished(self._listener.stop, LAST_WRITE)
+
+
+def finished(write: Any, seconds: float) -> bool:  # noqa: ANN401 - any function without arguments
+    """Do something that may wait for a reader for ever; return whether it was done in time."""
+
+    def run() -> None:
+        # A reader that went away, or a queue that is still full: neither is worth a traceback.
+        with suppress(OSError, ValueError, queue.Full):
+            write()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()

@@ -1,96 +1,152 @@
-"""The ledger for people and for programs: a table, a line, and JSON."""
+"""The ledger for people and for programs: tables, a line, and JSON.
+
+All of it is made from one snapshot, `Ledger.as_dict`, so it can be rendered and written by a thread
+while the packets go on.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rich.console import Console
+    from rich.table import Table
 
-    from hepsw.accounting import Ledger
+    Snapshot = dict[str, Any]
+    """What `Ledger.as_dict` returns."""
+
+RULES: Final = 100
+"""Rules shown at most; of more, those that matched are shown first."""
 
 
-def one_line(ledger: Ledger) -> str:
+def one_line(ledger: Snapshot) -> str:
     """Return what became of everything, in one line."""
-    seen = sum(account.seen for account in ledger.listeners.values())
-    lost = sum(account.kernel_dropped for account in ledger.listeners.values())
-    rejected = sum(account.rejected.total() for account in ledger.listeners.values())
-    switch = ledger.switch
-    delivered = sum(account.delivered for account in ledger.sinks.values())
-    given_up = sum(
-        account.dropped.total() + account.shed.total() for account in ledger.sinks.values()
-    )
+
+    def total(accounts: str, *counters: str) -> int:
+        found = (account[counter] for account in ledger[accounts].values() for counter in counters)
+        return sum(sum(count.values()) if isinstance(count, dict) else count for count in found)
+
+    switch = ledger["switch"]
     return (
-        f"{seen:,} seen: {lost:,} dropped by the kernel, {rejected:,} rejected, "
-        f"{switch.routed:,} routed, {switch.dropped.total():,} dropped, {switch.ended:,} ended, "
-        f"{switch.missed:,} missed; {delivered:,} delivered, {given_up:,} given up by outputs; "
-        f"unaccounted {ledger.unaccounted}"
+        f"{total('listeners', 'seen'):,} seen: "
+        f"{total('listeners', 'kernel_dropped'):,} dropped by the kernel, "
+        f"{total('listeners', 'rejected'):,} rejected, "
+        f"{switch['routed']:,} routed, {sum(switch['dropped'].values()):,} dropped, "
+        f"{switch['ended']:,} ended, {switch['missed']:,} missed; "
+        f"{total('sinks', 'delivered'):,} delivered, "
+        f"{total('sinks', 'dropped', 'shed'):,} given up by outputs; "
+        f"unaccounted {ledger['unaccounted']}"
     )
 
 
-def as_json(ledger: Ledger) -> str:
+def as_json(ledger: Snapshot) -> str:
     """Return every counter as one line of JSON."""
-    return orjson.dumps(ledger.as_dict()).decode()
+    return orjson.dumps(ledger).decode()
 
 
-def print_tables(ledger: Ledger, console: Console) -> None:
-    """Print every counter as tables."""
-    from rich.table import Table  # noqa: PLC0415 - only who asks for tables pays
+def as_tables(ledger: Snapshot, width: int | None) -> str:
+    """Return every counter as tables, with the one line under them.
 
-    def table(title: str, *columns: str) -> Table:
-        made = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        made.add_column(columns[0])
-        for column in columns[1:]:
-            made.add_column(column, justify="right")
-        return made
+    Args:
+        ledger: the snapshot.
+        width: columns of the terminal; None to ask it.
+    """
+    from rich.console import Console  # noqa: PLC0415 - only who asks for tables pays
 
-    listeners = table("listeners", "", "seen", "accepted", "rejected", "kernel", "shed", "warnings")
-    for name, listener in ledger.listeners.items():
-        listeners.add_row(
-            name,
-            f"{listener.seen:,}",
-            f"{listener.accepted:,}",
-            _reasons(listener.rejected),
-            f"{listener.kernel_dropped:,}",
-            _reasons(listener.shed),
-            _reasons(listener.warnings),
-        )
-    rules = table("rules", "", "packets", "octets", "edits refused")
-    for path, rule in ledger.switch.rules.items():
-        rules.add_row(path, f"{rule.packets:,}", f"{rule.octets:,}", _reasons(rule.edits_refused))
-    switch = table("switch", "accepted", "routed", "dropped", "ended", "missed", "copies")
-    fate = ledger.switch
-    switch.add_row(
-        f"{fate.accepted:,}",
-        f"{fate.routed:,}",
-        _reasons(fate.dropped),
-        f"{fate.ended:,}",
-        f"{fate.missed:,}",
-        f"{fate.fan_out:,}",
+    # Names are the operator's and reasons may be a packet's: nothing in them is markup.
+    console = Console(file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False)
+    tables = (
+        _listeners(ledger["listeners"]),
+        _rules(ledger["switch"]["rules"]),
+        _switch(ledger["switch"]),
+        _sinks(ledger["sinks"]),
     )
-    sinks = table(
+    with console.capture() as text:
+        for table in tables:
+            console.print(table)
+            console.print()
+        console.print(one_line(ledger), soft_wrap=True)
+    return text.get()
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.table import Table  # noqa: PLC0415 - as above
+
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    made.add_column(columns[0])
+    for column in columns[1:]:
+        made.add_column(column, justify="right")
+    return made
+
+
+def _listeners(accounts: Snapshot) -> Table:
+    table = _table("listeners", "", "seen", "accepted", "rejected", "kernel", "shed", "warnings")
+    for name, account in accounts.items():
+        table.add_row(
+            name,
+            f"{account['seen']:,}",
+            f"{account['accepted']:,}",
+            _reasons(account["rejected"]),
+            f"{account['kernel_dropped']:,}",
+            _reasons(account["shed"]),
+            _reasons(account["warnings"]),
+        )
+    return table
+
+
+def _rules(accounts: Snapshot) -> Table:
+    shown = accounts
+    title = "rules"
+    if len(accounts) > RULES:
+        by_hits = sorted(accounts, key=lambda path: -accounts[path]["packets"])
+        shown = {path: accounts[path] for path in by_hits[:RULES]}
+        title = f"rules, the {RULES} of {len(accounts):,} that matched most"
+    table = _table(title, "", "packets", "octets", "edits refused")
+    for path, account in shown.items():
+        table.add_row(
+            path,
+            f"{account['packets']:,}",
+            f"{account['octets']:,}",
+            _reasons(account["edits_refused"]),
+        )
+    return table
+
+
+def _switch(account: Snapshot) -> Table:
+    table = _table("switch", "accepted", "routed", "dropped", "ended", "missed", "copies")
+    table.add_row(
+        f"{account['accepted']:,}",
+        f"{account['routed']:,}",
+        _reasons(account["dropped"]),
+        f"{account['ended']:,}",
+        f"{account['missed']:,}",
+        f"{account['fan_out']:,}",
+    )
+    return table
+
+
+def _sinks(accounts: Snapshot) -> Table:
+    table = _table(
         "outputs", "", "", "enqueued", "delivered", "waiting", "dropped", "shed", "errors", "state"
     )
-    for name, sink in ledger.sinks.items():
-        sinks.add_row(
+    for name, account in accounts.items():
+        waiting = account["in_memory"] + account["in_flight"] + account["in_spool"]
+        table.add_row(
             name,
-            sink.kind,
-            f"{sink.enqueued:,}",
-            f"{sink.delivered:,}",
-            f"{sink.in_memory + sink.in_flight + sink.in_spool:,}",
-            _reasons(sink.dropped),
-            _reasons(sink.shed),
-            _reasons(sink.errors),
-            sink.state,
+            account["kind"],
+            f"{account['enqueued']:,}",
+            f"{account['delivered']:,}",
+            f"{waiting:,}",
+            _reasons(account["dropped"]),
+            _reasons(account["shed"]),
+            _reasons(account["errors"]),
+            account["state"],
         )
-    for made in (listeners, rules, switch, sinks):
-        console.print(made)
-        console.print()
-    console.print(one_line(ledger), highlight=False, soft_wrap=True)
+    return table
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

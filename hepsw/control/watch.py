@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+
+from hepsw.config.files import read_file
+from hepsw.config.sources import rule_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,8 +87,10 @@ class Watch:
         return {folder for folder in folders | {rules} if folder.is_dir()}
 
     def _files(self) -> set[Path]:
-        rules = self._path.parent / "rules"
-        return {self._path, *rules.glob("*.toml"), *self._seen}
+        files = {self._path, *self._seen}
+        with suppress(OSError):
+            files.update(rule_files(self._path.parent / "rules"))
+        return files
 
     def _hashes(self) -> dict[Path, str]:
         files = self._files()
@@ -102,7 +108,6 @@ def _stamp(file: Path) -> Stamp:
 def _hash(file: Path) -> str:
     """Return the SHA-256 of a file, nothing for one that cannot be read."""
     try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
+        return hashlib.sha256(read_file(file)).hexdigest()
+    except (OSError, ValueError):
         return ""

@@ -19,6 +19,9 @@ from hepsw.hep.packet import Packet
 MAGICS: Final = frozenset({b"HEP3", b"EEP3", b"EEP1"})
 """What opens a frame of the HEP3 layout; EEP1 is from the draft, EEP3 from the specification."""
 
+FRAMES: Final = 256
+"""Frames of one datagram that are decoded at most; 65507 octets hold 10,917 empty ones."""
+
 _ABSENT: Final = [0] * KNOWN_IDS
 
 
@@ -54,7 +57,8 @@ def decode_datagram(data: bytes, *, gzip_frames: bool = False) -> list[Packet | 
             inflates to, at most 65535 octets, is then the datagram.
 
     Returns:
-        Packets, and an error in the place of each frame that is malformed; never an empty list.
+        Packets, and an error in the place of each frame that is malformed or one too many; never
+        an empty list.
     """
     if gzip_frames and data.startswith(GZIP_MAGIC) and len(data) >= HEADER_SIZE:
         try:
@@ -70,13 +74,14 @@ def decode_datagram(data: bytes, *, gzip_frames: bool = False) -> list[Packet | 
             return [error]
     found: list[Packet | DecodeError] = []
     start = 0
-    for end in ends:
+    for end in ends[:FRAMES]:
         try:
             # The first one is given the datagram, so that it carries the warning multi-frame.
             found.append(decode(data if start == 0 else data[start:end]))
         except DecodeError as error:
             found.append(DecodeError(error.reason, start + error.offset))
         start = end
+    found.extend(DecodeError("too-many-frames", end) for end in ends[FRAMES:])
     return found
 
 

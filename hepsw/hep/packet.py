@@ -385,6 +385,16 @@ class Packet:
         """What came of inflating; None before `payload` was read, or with nothing to inflate."""
         return self._inflated
 
+    def forget_payload(self) -> None:
+        """Let go of what reading `payload` made; reading it again makes it again.
+
+        For whoever keeps packets: inflated, a payload may be a thousand times its frame.
+        """
+        self._payload = None
+        if self._inflated is not None:
+            self._inflated = None
+            self._warnings = None
+
     @property
     def payload_span(self) -> tuple[int, int] | None:
         """Start and end within `data` of the payload, as carried.

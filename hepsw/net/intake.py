@@ -1,19 +1,19 @@
 """What every listener does with the octets it reads: decode, count, hand on.
 
 The only place where a frame becomes `accepted` or `rejected`. Whatever the transport, packets leave
-here in batches, in the order in which they came.
+here in batches of at most `BATCH`, in the order in which they came.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hepsw.accounting import Reason
 from hepsw.errors import DecodeError
 from hepsw.hep import decode, decode_datagram
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from hepsw.accounting import ListenerAccount
     from hepsw.config.configuration import Listener
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     """Judges a batch; never raises."""
     Meet = Callable[[Peer, Packet], None]
     """Told of the first packet of each peer."""
+
+BATCH: Final = 256
+"""Packets judged at once at most: a datagram or a read can hold thousands of tiny frames."""
 
 
 class Intake:
@@ -36,34 +39,35 @@ class Intake:
         self.account = account
         self._take = take
         self._meet = meet
+        self._accepted: list[tuple[Packet, Peer]] = []
 
-    def datagrams(self, batch: Iterable[tuple[bytes, Peer]]) -> None:
-        """Take the datagrams of one wake-up."""
-        gzip_frames = self.listener.gzip_frames
-        accepted: list[tuple[Packet, Peer]] = []
-        for octets, peer in batch:
-            self.account.octets += len(octets)
-            for found in decode_datagram(octets, gzip_frames=gzip_frames):
-                self._judge(found, peer, accepted)
-        if accepted:
-            self._take(accepted)
+    @property
+    def is_full(self) -> bool:
+        """True when a whole batch waits for `flush`."""
+        return len(self._accepted) >= BATCH
 
-    def frames(self, frames: Iterable[bytes], peer: Peer) -> None:
-        """Take the whole frames of one read from a stream."""
-        accepted: list[tuple[Packet, Peer]] = []
-        for octets in frames:
-            self.account.octets += len(octets)
-            try:
-                found: Packet | DecodeError = decode(octets)
-            except DecodeError as error:
-                found = error
-            self._judge(found, peer, accepted)
-        if accepted:
-            self._take(accepted)
+    def datagram(self, octets: bytes, peer: Peer) -> None:
+        """Take a datagram; what it holds is judged with the next `flush`."""
+        self.account.octets += len(octets)
+        for found in decode_datagram(octets, gzip_frames=self.listener.gzip_frames):
+            self._sort(found, peer)
 
-    def _judge(
-        self, found: Packet | DecodeError, peer: Peer, accepted: list[tuple[Packet, Peer]]
-    ) -> None:
+    def frame(self, octets: bytes, peer: Peer) -> None:
+        """Take a whole frame of a stream; it is judged with the next `flush`."""
+        self.account.octets += len(octets)
+        try:
+            found: Packet | DecodeError = decode(octets)
+        except DecodeError as error:
+            found = error
+        self._sort(found, peer)
+
+    def flush(self) -> None:
+        """Have judged what was taken."""
+        if self._accepted:
+            batch, self._accepted = self._accepted, []
+            self._take(batch)
+
+    def _sort(self, found: Packet | DecodeError, peer: Peer) -> None:
         account = self.account
         account.seen += 1
         if isinstance(found, DecodeError):
@@ -78,4 +82,4 @@ class Intake:
         if not peer.met:
             peer.met = True
             self._meet(peer, found)
-        accepted.append((found, peer))
+        self._accepted.append((found, peer))

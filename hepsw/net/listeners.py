@@ -1,45 +1,47 @@
-"""All listeners in service; a reload opens and closes only those that changed."""
+"""All listeners in service; a reload opens and closes only those whose url changed."""
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
 import logging
 from typing import TYPE_CHECKING
 
 from hepsw.net.intake import Intake
-from hepsw.net.sockets import ask_receive_buffer, granted_receive_buffer, listening_socket
+from hepsw.net.machine import ThisMachine
+from hepsw.net.sockets import (
+    ask_receive_buffer,
+    connections_allowed,
+    granted_receive_buffer,
+    listening_socket,
+    packed,
+)
 from hepsw.net.tcp import TcpListener
 from hepsw.net.udp import UdpListener
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hepsw.accounting import Ledger
     from hepsw.config.configuration import Listener
+    from hepsw.config.units import Url
     from hepsw.net.intake import Meet, Take
+    from hepsw.net.machine import Address
 
 log = logging.getLogger("hepsw.net")
 
-Place = tuple[str, str]
-"""What a socket is known by: its listener's name and its url. Any other setting changes under it.
-"""
-
-
-def _place(listener: Listener) -> Place:
-    return listener.name, str(listener.url)
-
 
 class Listeners:
-    """Opens sockets, keeps those whose name and url stay, closes the others."""
+    """Sockets by url: any other setting, the name among them, changes under an open socket."""
 
     def __init__(self, ledger: Ledger, take: Take, meet: Meet) -> None:
         self._ledger = ledger
         self._take = take
         self._meet = meet
-        self._live: dict[Place, UdpListener | TcpListener] = {}
-        self._sockets: dict[Place, socket.socket] = {}
+        self._live: dict[Url, UdpListener | TcpListener] = {}
 
-    def bind(self, wanted: Sequence[Listener]) -> dict[Place, socket.socket]:
+    def bind(self, wanted: Sequence[Listener]) -> dict[Url, socket.socket]:
         """Return bound sockets for the listeners that are new; nothing else changes yet.
 
         Raises:
@@ -50,73 +52,73 @@ class Listeners:
             for listener in wanted
             if listener.url.address is not None and listener.url.address.version == 4
         }
-        taken = {url for _, url in self._live}
-        bound: dict[Place, socket.socket] = {}
+        bound: dict[Url, socket.socket] = {}
         try:
             for listener in wanted:
-                place = _place(listener)
-                if place in self._live or place[1] in taken:
-                    continue
-                key = (listener.url.scheme, listener.url.port)
-                bound[place] = listening_socket(listener, v6_only=key in on_v4)
+                url = listener.url
+                if url not in self._live:
+                    key = (url.scheme, url.port)
+                    bound[url] = listening_socket(listener, v6_only=key in on_v4)
         except OSError as error:
             for made in bound.values():
                 made.close()
-            raise OSError(error.errno, f"{listener.url}: {error.strerror or error}") from error
+            raise OSError(error.errno, f"{url}: {error.strerror or error}") from error
         return bound
 
     async def stop_others(self, wanted: Sequence[Listener]) -> None:
         """Read what the listeners hold that are no longer wanted, and close them."""
-        places = {_place(listener) for listener in wanted}
-        for place in [place for place in self._live if place not in places]:
-            await self._live.pop(place).stop()
-            del self._sockets[place]
-            log.info("no longer listening on %s", place[1])
+        urls = {listener.url for listener in wanted}
+        leaving = {url: live for url, live in self._live.items() if url not in urls}
+        for url in leaving:
+            del self._live[url]
+            log.info("no longer listening on %s", url)
+        self._share_descriptors()
+        await asyncio.gather(*(live.stop() for live in leaving.values()))
 
-    async def serve(self, wanted: Sequence[Listener], bound: dict[Place, socket.socket]) -> None:
-        """Give the kept listeners their new settings, and start the new ones."""
+    def settle(self, wanted: Sequence[Listener]) -> None:
+        """Give the listeners that stay their new settings."""
         for listener in wanted:
-            place = _place(listener)
-            if place in self._live:
-                self._settle(place, listener)
+            live = self._live.get(listener.url)
+            if live is None:
                 continue
-            # A listener that only changed its name could not be bound while the old one had the
-            # port.
-            made = bound.get(place) or listening_socket(listener, v6_only=False)
+            before = live.intake.listener
+            live.settle(listener, self._ledger.listener(listener.name))
+            if isinstance(live, UdpListener) and before.receive_buffer != listener.receive_buffer:
+                ask_receive_buffer(live.socket, listener.receive_buffer)
+                _tell_receive_buffer(live)
+
+    async def start(self, wanted: Sequence[Listener], bound: Mapping[Url, socket.socket]) -> None:
+        """Start the listeners that are new."""
+        for listener in wanted:
+            made = bound.get(listener.url)
+            if made is None:
+                continue
             intake = Intake(listener, self._ledger.listener(listener.name), self._take, self._meet)
-            self._sockets[place] = made
-            if listener.url.scheme == "udp":
-                udp = UdpListener(made, intake)
-                self._live[place] = udp
-                udp.start()
-            else:
-                tcp = TcpListener(made, intake)
-                self._live[place] = tcp
-                await tcp.start()
-            self._tell(place, listener)
+            kind = UdpListener if listener.url.scheme == "udp" else TcpListener
+            live = self._live[listener.url] = kind(made, intake)
+            self._share_descriptors()
+            await live.start()
+            enters = f"table {listener.entry}" if listener.entry else "every destination and store"
+            log.info("listening on %s → %s", listener.url, enters)
+            if isinstance(live, UdpListener):
+                _tell_receive_buffer(live)
 
-    def _settle(self, place: Place, listener: Listener) -> None:
-        live = self._live[place]
-        if (
-            live.intake.listener.receive_buffer != listener.receive_buffer
-            and listener.url.scheme == "udp"
-        ):
-            ask_receive_buffer(self._sockets[place], listener.receive_buffer)
-        live.intake.listener = listener
+    def _share_descriptors(self) -> None:
+        streams = [live for live in self._live.values() if isinstance(live, TcpListener)]
+        for live in streams:
+            live.allowed = connections_allowed() // len(streams)
 
-    def _tell(self, place: Place, listener: Listener) -> None:
-        enters = f"table {listener.entry}" if listener.entry else "every destination and store"
-        log.info("listening on %s → %s", listener.url, enters)
-        if listener.url.scheme != "udp":
-            return
-        granted = granted_receive_buffer(self._sockets[place])
-        if granted < listener.receive_buffer:
-            log.warning(
-                "%s: receive buffer of %d octets asked, %d granted; raise net.core.rmem_max",
-                listener.url,
-                listener.receive_buffer,
-                granted,
-            )
+    def is_own(self, transport: str, address: Address, port: int) -> bool:
+        """Tell whether one of the open listeners has an address: a name can come to lead back."""
+        for url, live in self._live.items():
+            host, own_port = live.socket.getsockname()[:2]
+            if (url.scheme, own_port) != (transport, port):
+                continue
+            own = ipaddress.ip_address(packed(host))
+            here = address.is_loopback or address.is_unspecified
+            if own == address or (own.is_unspecified and (here or ThisMachine.is_own(address))):
+                return True
+        return False
 
     def measure(self) -> None:
         """Write what the kernel dropped, and the open connections, into the accounts."""
@@ -127,7 +129,16 @@ class Listeners:
 
     async def stop(self) -> None:
         """Accept no more, read what has arrived, close everything."""
-        for live in self._live.values():
-            await live.stop()
-        self._live.clear()
-        self._sockets.clear()
+        await self.stop_others(())
+
+
+def _tell_receive_buffer(live: UdpListener) -> None:
+    """Warn where the kernel gave less than was asked for."""
+    asked, granted = live.intake.listener.receive_buffer, granted_receive_buffer(live.socket)
+    if granted < asked:
+        log.warning(
+            "%s: receive buffer of %d octets asked, %d granted; raise net.core.rmem_max",
+            live.intake.listener.url,
+            asked,
+            granted,
+        )

@@ -21,7 +21,7 @@ class ThisMachine:
     def _addresses(host: str) -> tuple[Address, ...]:
         try:
             found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-        except OSError:
+        except (OSError, UnicodeError):
             return ()
         return tuple({ipaddress.ip_address(entry[4][0]) for entry in found})
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import resource
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from hepsw.config.configuration import Listener
 
+SPARE_FILES: Final = 64
+"""Descriptors that connections leave to everything else."""
 SO_RCVBUFFORCE: Final = 33
 """Linux's number: the receive buffer beyond net.core.rmem_max, for who may administer the network.
 """
@@ -25,6 +29,12 @@ def packed(host: str) -> bytes:
     return (getattr(address, "ipv4_mapped", None) or address).packed
 
 
+def connections_allowed() -> int:
+    """Return how many connections there may be: files, stores and reloads need some too."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, limit - SPARE_FILES) if limit != resource.RLIM_INFINITY else 1 << 20
+
+
 def listening_socket(listener: Listener, *, v6_only: bool) -> socket.socket:
     """Return a bound socket for a listener, not yet read from.
 
@@ -36,9 +46,12 @@ def listening_socket(listener: Listener, *, v6_only: bool) -> socket.socket:
         OSError: the name does not resolve, the address is not ours, or the port is taken.
     """
     kind = socket.SOCK_DGRAM if listener.url.scheme == "udp" else socket.SOCK_STREAM
-    family, _, _, _, address = socket.getaddrinfo(
-        listener.url.host, listener.url.port, type=kind, flags=socket.AI_PASSIVE
-    )[0]
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            listener.url.host, listener.url.port, type=kind, flags=socket.AI_PASSIVE
+        )[0]
+    except UnicodeError as error:
+        raise OSError(errno.EINVAL, f"no host name: {error}") from error
     made = socket.socket(family, kind)
     try:
         made.settimeout(0)

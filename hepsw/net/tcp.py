@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hepsw.hep import StreamSplitter
@@ -13,17 +14,22 @@ from hepsw.view import Peer
 if TYPE_CHECKING:
     import socket
 
+    from hepsw.accounting import ListenerAccount
+    from hepsw.config.configuration import Listener
     from hepsw.net.intake import Intake
 
 FRAME_TIMEOUT: Final = 10.0
-"""Seconds that a begun frame may take to arrive whole; connections between frames may idle for
-ever.
-"""
+"""Seconds that a begun frame may take to arrive whole; between frames a connection may idle."""
 SWEEP: Final = 1.0
 """Seconds between two looks at who is late."""
 QUIET: Final = 0.05
-"""Seconds without a read after which a stopping listener believes that its connections are empty.
-"""
+"""Seconds without a read after which a stopping listener believes its connections empty."""
+LAST_READ: Final = 0.5
+"""Seconds that a stopping listener reads on at most."""
+READ: Final = 1 << 16
+"""Octets of one read: with frames of six octets still no more than 10,922 of them."""
+BACKLOG: Final = 128
+"""Connections accepted in one wake-up at most."""
 
 log = logging.getLogger("hepsw.net")
 
@@ -33,20 +39,32 @@ class TcpListener:
 
     def __init__(self, sock: socket.socket, intake: Intake) -> None:
         self.intake = intake
-        self._socket = sock
+        self.socket = sock
+        self.buffer = bytearray(READ)
+        """What a read fills; one for all connections, because each read is used up at once."""
+        self.last_read = 0.0
+        """The loop's time of the last octets on any connection."""
+        self.is_closed = False
+        self.allowed = 0
+        """Connections it may hold; `Listeners` shares the descriptors out."""
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
-        self.last_read = 0.0
-        """The loop's time of the last octets on any connection."""
 
     async def start(self) -> None:
         """Begin to accept."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Connection(self), sock=self._socket, backlog=1024
+            lambda: _Connection(self), sock=self.socket, backlog=BACKLOG
         )
         self._sweeper = loop.call_later(SWEEP, self._sweep)
+
+    def settle(self, listener: Listener, account: ListenerAccount) -> None:
+        """Take new settings, and perhaps a new name, under the open connections."""
+        self.intake.listener = listener
+        self.intake.account = account
+        for connection in self._connections:
+            connection.rename(listener.name)
 
     def measure(self) -> None:
         """Add the number of open connections to the account, which several sockets may share."""
@@ -54,29 +72,26 @@ class TcpListener:
 
     async def stop(self) -> None:
         """Accept no more, read what the connections still hold, then close them."""
-        if self._server is not None:
-            self._server.close()
-        loop = asyncio.get_running_loop()
-        end = loop.time() + 10 * QUIET
-        while self._connections and loop.time() < min(
-            end, max(self.last_read, end - 9 * QUIET) + QUIET
-        ):
-            await asyncio.sleep(QUIET / 5)
-        self.close()
-        await asyncio.sleep(0)  # connections close in the loop's next turn
-
-    def close(self) -> None:
-        """Close everything now."""
+        self.is_closed = True
         if self._server is not None:
             self._server.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        loop = asyncio.get_running_loop()
+        began = self.last_read = loop.time()
+        while self._connections and loop.time() < min(began + LAST_READ, self.last_read + QUIET):
+            await asyncio.sleep(QUIET / 5)
         for connection in list(self._connections):
             connection.close()
-        self._socket.close()
+        self.socket.close()
+        await asyncio.sleep(0)  # connections close in the loop's next turn
 
     def opened(self, connection: _Connection) -> None:
-        """Note a connection."""
+        """Note a connection; where there is no room for it, the longest silent one goes."""
+        if len(self._connections) >= self.allowed:
+            silent = min(self._connections, key=lambda other: other.last_read)
+            self._connections.discard(silent)
+            silent.give_up("too-many-connections")
         self._connections.add(connection)
         self.intake.account.connected += 1
 
@@ -93,7 +108,7 @@ class TcpListener:
         self._sweeper = loop.call_later(SWEEP, self._sweep)
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(asyncio.BufferedProtocol):
     """One peer's stream."""
 
     def __init__(self, listener: TcpListener) -> None:
@@ -104,17 +119,24 @@ class _Connection(asyncio.Protocol):
         self._peer: Peer | None = None
         self._broken = False
         self._loop = asyncio.get_running_loop()
+        self.last_read = self._loop.time()
+        """The loop's time of its last octets, or of its beginning."""
         self.frame_began: float | None = None
         """The loop's time when the frame began that is not whole yet."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - create_server gives no other
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - create_server's only kind
         self._transport = transport
-        host, port = transport.get_extra_info("peername")[:2]
+        # It may have been accepted in the moment in which its listener was closed, or be gone.
+        address = transport.get_extra_info("peername")
+        if self._listener.is_closed or address is None:
+            self._broken = True
+            transport.abort()
+            return
         local_host, local_port = transport.get_extra_info("sockname")[:2]
         self._peer = Peer(
-            ip=packed(host),
-            port=port,
+            ip=packed(address[0]),
+            port=address[1],
             transport="tcp",
             local_ip=packed(local_host),
             local_port=local_port,
@@ -122,13 +144,25 @@ class _Connection(asyncio.Protocol):
         )
         self._listener.opened(self)
 
-    def data_received(self, data: bytes) -> None:
+    def rename(self, listener: str) -> None:
+        """Follow the listener to its new name."""
+        if self._peer is not None:
+            self._peer = replace(self._peer, listener=listener, met=self._peer.met)
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - there is only one
+        return self._listener.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._broken or self._peer is None:
             return
-        self._listener.last_read = self._loop.time()
-        frames = self._splitter.feed(data)
-        if frames:
-            self._intake.frames(frames, self._peer)
+        self.last_read = self._listener.last_read = self._loop.time()
+        frames = self._splitter.feed(bytes(memoryview(self._listener.buffer)[:nbytes]))
+        intake = self._intake
+        for frame in frames:
+            intake.frame(frame, self._peer)
+            if intake.is_full:
+                intake.flush()
+        intake.flush()
         if self._splitter.error is not None:
             self.give_up(self._splitter.error.reason)
         elif not self._splitter.buffered:

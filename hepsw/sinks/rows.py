@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from hepsw.fields import CATALOGUE, Field, Kind
+from hepsw.hep.chunks import MAX_TOTAL_LENGTH
 from hepsw.hep.inflate import inflate
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 SqlValue = int | str | bytes | None
 Row = tuple[SqlValue, ...]
+
+INFLATED_OCTETS: Final = MAX_TOTAL_LENGTH
+"""Octets of a payload that `inflated` takes. What is more never was the payload of a HEP packet; a
+thousand octets of a frame make a MiB of it."""
 
 LEFT_OUT: Final = frozenset(
     {
@@ -73,8 +78,9 @@ COLUMNS: Final[dict[str, str]] = {
 """Every column that is written, with its type, in the order of `make_row`.
 
 `payload_at` counts from 1, as SQL's substr does, and is where the payload starts in `frame`;
-`inflated` is filled only where it is compressed there. The frame comes last: what stands behind a
-long value is slow to read.
+`inflated` is filled only where it is compressed there. It is empty where the payload does not
+inflate, and NULL where it inflates to more than `INFLATED_OCTETS`: `payload` is then as it
+travelled, still compressed. The frame comes last: what stands behind a long value is slow to read.
 """
 
 COMPUTED: Final[dict[str, str]] = {
@@ -114,15 +120,31 @@ def make_row(view: View) -> Row:
     )
 
 
+def frame_of(row: Row) -> bytes:
+    """Return the frame that a row was made of."""
+    return cast("bytes", row[-1])
+
+
+def octets_of(row: Row) -> int:
+    """Return about how many octets a row of `make_row` takes in memory.
+
+    The frame and, since its texts are parts of it, the frame once more; and what was inflated.
+    """
+    inflated = cast("bytes | None", row[-2])
+    return 2 * len(frame_of(row)) + len(inflated or b"")
+
+
 def _inflated(packet: Packet) -> bytes | None:
-    """Return what `Packet.payload` is, where that is not in the frame as it stands.
+    """Return what `Packet.payload` is, where that is not in the frame as it stands; or None.
 
     Not asked of `payload` itself, which remembers its answer in a packet that other threads read.
     """
     if packet.body_size(0x0010) is None or packet.body_size(0x000F) is not None:
         return None
-    known = packet.inflated
-    return known.payload if known else inflate(packet.body(0x0010) or b"").payload
+    known = packet.inflated or inflate(packet.body(0x0010) or b"", INFLATED_OCTETS)
+    if known.warning == "inflate-limit" or len(known.payload) > INFLATED_OCTETS:
+        return None
+    return known.payload
 
 
 @lru_cache(maxsize=16384)

@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
 
 from hepsw.accounting import Reason
 from hepsw.config.configuration import StoreSettings
+from hepsw.sinks.resolve import nothing_is_own
 from hepsw.sinks.sqlite import SqliteStore
 from hepsw.sinks.tcp import TcpDestination
 from hepsw.sinks.udp import UdpDestination
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from hepsw.accounting import Ledger
     from hepsw.config.configuration import Configuration
     from hepsw.config.models import Destination
+    from hepsw.sinks.resolve import IsOwn
     from hepsw.sinks.sink import Sink
     from hepsw.view import View
+
+CLOSE_SECONDS: Final = 2.0
+"""How long sinks may take to stop, over what they have for draining; the slowest, a store whose
+disk hangs, takes 1.5 s."""
+
+log = logging.getLogger("hepsw.sinks")
 
 
 class Sinks:
     """Makes sinks from their settings, and keeps those whose settings did not change."""
 
-    def __init__(self, ledger: Ledger, drain_seconds: float) -> None:
+    def __init__(
+        self, ledger: Ledger, drain_seconds: float, is_own: IsOwn = nothing_is_own
+    ) -> None:
+        """Begin without sinks.
+
+        Args:
+            ledger: where each sink finds its account.
+            drain_seconds: what a sink has to deliver what it holds, before it is stopped.
+            is_own: whether a transport, an address and a port are those of one of our listeners.
+                A destination whose name leads there is not followed.
+        """
         self._ledger = ledger
         self._drain_seconds = drain_seconds
+        self._is_own = is_own
         self._live: dict[str, Sink] = {}
         self._settings: dict[str, Destination | StoreSettings] = {}
         self._retiring: dict[asyncio.Task[None], tuple[str, Sink]] = {}
@@ -48,7 +68,9 @@ class Sinks:
         }
         for name in leaving:
             sink = self._live.pop(name)
-            task = asyncio.create_task(self._retire(sink), name=f"retiring {name}")
+            task = asyncio.create_task(
+                self._end(name, sink, Reason.RETIRED), name=f"retiring {name}"
+            )
             self._retiring[task] = (name, sink)
             task.add_done_callback(self._retiring.pop)
         for name, settings in coming.items():
@@ -73,23 +95,33 @@ class Sinks:
             account.in_flight += held.in_flight
 
     async def close(self) -> None:
-        """Drain all sinks at once, for as long as is given, then stop them."""
-        sinks = list(self._live.values())
-        await asyncio.gather(*(sink.drain(self._drain_seconds) for sink in sinks))
-        await asyncio.gather(*(sink.close(Reason.SHUTDOWN) for sink in sinks))
-        await self._gone(self._retiring)
+        """Drain all sinks at once and stop them; those that a reload retired have begun already.
 
-    async def _gone(self, tasks: Iterable[asyncio.Task[None]]) -> None:
-        await asyncio.gather(*tasks)
+        There is one end for all: a sink that does not come to it is left behind.
+        """
+        ending = [
+            asyncio.create_task(self._end(name, sink, Reason.SHUTDOWN), name=f"stopping {name}")
+            for name, sink in self._live.items()
+        ]
+        if tasks := [*ending, *self._retiring]:
+            _, late = await asyncio.wait(tasks, timeout=self._drain_seconds + CLOSE_SECONDS)
+            for task in late:
+                log.error("%s: not done in time", task.get_name())
 
-    async def _retire(self, sink: Sink) -> None:
-        await sink.drain(self._drain_seconds)
-        await sink.close(Reason.RETIRED)
+    async def _end(self, name: str, sink: Sink, reason: Reason) -> None:
+        """Let a sink deliver what it holds, and stop it."""
+        try:
+            try:
+                await sink.drain(self._drain_seconds)
+            finally:
+                await sink.close(reason)
+        except Exception:
+            log.exception("%s: a bug in hepsw, while it was stopped", name)
 
     def _made(self, name: str, settings: Destination | StoreSettings) -> Sink:
         if isinstance(settings, StoreSettings):
             return SqliteStore(name, settings, self._ledger.sink(name, "sqlite"))
         account = self._ledger.sink(name, settings.url.scheme)
         if settings.url.scheme == "tcp":
-            return TcpDestination(name, settings, account)
-        return UdpDestination(name, settings, account)
+            return TcpDestination(name, settings, account, self._is_own)
+        return UdpDestination(name, settings, account, self._is_own)

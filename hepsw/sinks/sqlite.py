@@ -1,9 +1,9 @@
 """The embedded store: every packet it is given, kept in one SQLite file.
 
 The packet path only appends to a queue in memory. A thread of the store's own takes batches from
-it, makes rows of them and writes each batch in one transaction, so a batch that had to be tried
-again is never in the file twice. While the file cannot be written (locked, disk full, another
-program's) packets wait; when the queue is full the new ones are shed.
+it, makes rows of them, some at a time, and writes each batch in one transaction, so a batch that
+had to be tried again is never in the file twice. While the file cannot be written (locked, disk
+full, another program's) packets wait; when the queue is full the new ones are shed.
 
 All counters are changed on the event loop, by what the thread calls back: the identities of the
 account hold between any two callbacks. A reload may leave two stores with one account for a while,
@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from hepsw.accounting import Reason
 from hepsw.errors import StoreError
 from hepsw.sinks.backoff import BackOff
-from hepsw.sinks.rows import make_row
+from hepsw.sinks.rows import frame_of, make_row, octets_of
 from hepsw.sinks.sink import Held
 from hepsw.sinks.sqlite_file import SqliteFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from hepsw.accounting import SinkAccount
     from hepsw.config.configuration import StoreSettings
@@ -57,6 +57,9 @@ class SqliteStore:
     """Packets that wait in memory; those of the batch being written are not among them."""
     QUEUE_OCTETS: Final = 16 << 20
     """Octets of their frames."""
+    ROWS_OCTETS: Final = 8 << 20
+    """Octets of the rows that are in memory at a time, however large the batch is to be: with what
+    was inflated a row may be many times its frame."""
     CLOSE_SECONDS: Final = 1.5
     """How long `close` waits for a batch that is being written."""
 
@@ -106,6 +109,8 @@ class SqliteStore:
             for view in views:
                 octets = len(view.packet.data)
                 if octets <= room and len(waiting) < self.QUEUE_PACKETS:
+                    # The queue counts the frame; what a rule made of it must not wait with it.
+                    view.packet.forget_payload()
                     waiting.append(view)
                     room -= octets
             self._waiting_octets = self.QUEUE_OCTETS - room
@@ -235,34 +240,52 @@ class SqliteStore:
 
     def _write(self, batch: list[View]) -> None:
         """Store a batch, for as long as that takes, and say what became of it."""
-        rows: list[Row] = []
-        sizes: list[int] = []
-        lost: Counter[str] = Counter()
-        for view in batch:
-            try:
-                rows.append(make_row(view))
-            except Exception:
-                if not lost:  # the first of a batch tells enough
-                    log.exception("%s: no row could be made of a packet", self.name)
-                lost[Reason.INTERNAL] += 1
-            else:
-                sizes.append(len(view.packet.data))
-        refused = self._until_done(lambda: self._attempt(rows))
-        if refused is None:
-            return
-        if refused:
-            lost[Reason.UNSTORABLE] += len(refused)
-            log.error("%s: SQLite refused %d packets", self.name, len(refused))
-        octets = sum(size for position, size in enumerate(sizes) if position not in refused)
-        self._tell(self._settle, Outcome(len(rows) - len(refused), octets, lost))
+        outcome = self._until_done(lambda: self._attempt(batch))
+        if outcome is not None:
+            if refused := outcome.lost[Reason.UNSTORABLE]:
+                log.error("%s: SQLite refused %d packets", self.name, refused)
+            self._tell(self._settle, outcome)
 
-    def _attempt(self, rows: list[Row]) -> set[int]:
-        """Write rows in one transaction; return the positions of those that SQLite refused."""
-        refused = self._file.insert(rows)
+    def _attempt(self, batch: list[View]) -> Outcome:
+        """Write a batch in one transaction, all of it or nothing."""
+        stored = octets = 0
+        lost: Counter[str] = Counter()
+        # First of all, so that a file which is locked costs no rows.
+        self._file.begin()
+        for rows in self._made(batch, lost):
+            refused = self._file.insert(rows)
+            if refused:
+                lost[Reason.UNSTORABLE] += len(refused)
+            stored += len(rows) - len(refused)
+            octets += sum(len(frame_of(row)) for at, row in enumerate(rows) if at not in refused)
         if self._given_up:
             raise StoreError("closed")
         self._file.commit()
-        return refused
+        return Outcome(stored, octets, lost)
+
+    def _made(self, batch: list[View], lost: Counter[str]) -> Iterator[list[Row]]:
+        """Yield the rows of a batch, no more of them at a time than `ROWS_OCTETS`.
+
+        The list is the same one each time. Packets of which no row can be made are counted in
+        `lost`.
+        """
+        rows: list[Row] = []
+        held = 0
+        for view in batch:
+            try:
+                row = make_row(view)
+            except Exception:
+                if not lost[Reason.INTERNAL]:  # the first of a batch tells enough
+                    log.exception("%s: no row could be made of a packet", self.name)
+                lost[Reason.INTERNAL] += 1
+                continue
+            rows.append(row)
+            held += octets_of(row)
+            if held >= self.ROWS_OCTETS:
+                yield rows
+                rows.clear()
+                held = 0
+        yield rows
 
     def _until_done(self, action: Callable[[], T]) -> T | None:
         """Try until it works, with growing pauses; None when the store is closing."""

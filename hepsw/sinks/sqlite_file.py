@@ -116,19 +116,29 @@ class SqliteFile:
         self._connection.execute(f"PRAGMA journal_size_limit = {WAL_OCTETS}")
         return self._connection
 
+    def begin(self) -> None:
+        """Begin a transaction: what is inserted from now on lasts with `commit`, or not at all.
+
+        Raises:
+            StoreError: see `open`.
+            sqlite3.Error: the file is not to be had now; `close` it and try again.
+            OSError: likewise.
+        """
+        self.open().execute("BEGIN IMMEDIATE")
+
     def insert(self, rows: Sequence[Row]) -> set[int]:
-        """Begin a transaction and write a batch into it; `commit` makes it last.
+        """Write rows into the transaction that was begun.
 
         Returns:
             Positions of the rows that SQLite refused, their neighbours being written.
 
         Raises:
-            StoreError: see `open`.
-            sqlite3.Error: nothing was written; `close` the file and try again.
-            OSError: likewise.
+            sqlite3.Error: nothing of the transaction was written; `close` the file and begin anew.
         """
-        connection = self.open()
-        connection.execute("BEGIN IMMEDIATE")
+        connection = self._connection
+        if connection is None:
+            raise sqlite3.ProgrammingError("no transaction was begun")
+        connection.execute("SAVEPOINT rows")
         try:
             grouped = len(rows) - len(rows) % GROUP
             for start in range(0, grouped, GROUP):
@@ -136,16 +146,17 @@ class SqliteFile:
                 connection.execute(_INSERT_GROUP, values)
             connection.executemany(_INSERT, rows[grouped:])
         except REFUSALS:
-            connection.execute("ROLLBACK")
+            connection.execute("ROLLBACK TO rows")
         else:
+            connection.execute("RELEASE rows")
             return set()
         refused = set()
-        connection.execute("BEGIN IMMEDIATE")
         for position, row in enumerate(rows):
             try:
                 connection.execute(_INSERT, row)
             except REFUSALS:
                 refused.add(position)
+        connection.execute("RELEASE rows")
         return refused
 
     def commit(self) -> None:

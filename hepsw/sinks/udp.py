@@ -5,29 +5,35 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from hepsw.accounting import Reason
-from hepsw.errors import DeliveryError
 from hepsw.sinks.backoff import BackOff
 from hepsw.sinks.queue import FrameQueue
-from hepsw.sinks.resolve import resolve
+from hepsw.sinks.resolve import LookUp, OwnListenerError, nothing_is_own
 from hepsw.sinks.sink import Held
+from hepsw.sinks.trouble import tell_down
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hepsw.accounting import SinkAccount
     from hepsw.config.models import Destination
-    from hepsw.sinks.resolve import Target
+    from hepsw.sinks.resolve import IsOwn, Target
     from hepsw.view import View
 
 LOOK_UP_AGAIN: Final = 60.0
 """Seconds after which the name of a destination is looked up again: UDP never notices that it
 moved.
 """
+QUIET: Final = 5.0
+"""Seconds without a refusal of what was sent in them, after which somebody listens again. The far
+side's kernel may tell no more than one refusal in a second."""
+LISTEN_AGAIN: Final = 1.0
+"""Seconds between two looks for a refusal, while the far side refuses."""
 SEND_BUFFER: Final = 4 << 20
 
 log = logging.getLogger("hepsw.sinks")
@@ -36,11 +42,17 @@ log = logging.getLogger("hepsw.sinks")
 class UdpDestination:
     """One connected socket, so that the far side's refusals are heard."""
 
-    def __init__(self, name: str, settings: Destination, account: SinkAccount) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: Destination,
+        account: SinkAccount,
+        is_own: IsOwn = nothing_is_own,
+    ) -> None:
         self.name = name
         self.account = account
         self._url = settings.url
-        self._timeout = settings.timeout
+        self._look_up = LookUp(settings.url, socket.SOCK_DGRAM, settings.timeout, is_own)
         self._queue = FrameQueue(
             settings.queue, keep_old=settings.overflow == "drop-new", account=account
         )
@@ -53,6 +65,10 @@ class UdpDestination:
         self._empty.set()
         self._task: asyncio.Task[None] | None = None
         self._refused = False
+        """True from a refusal until a while of sending without one."""
+        self._unrefused_since: float | None = None
+        """When something was first sent after the last refusal, on the loop's clock."""
+        self._listening: asyncio.TimerHandle | None = None
         account.state = "connecting"
 
     def start(self) -> None:
@@ -82,8 +98,9 @@ class UdpDestination:
         """Stop; what still waits is given up."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._listening is not None:
+            self._listening.cancel()
         self._disconnect()
         self._queue.give_up(reason)
 
@@ -91,15 +108,17 @@ class UdpDestination:
         backoff = BackOff()
         while True:
             try:
-                target = (await resolve(self._url, socket.SOCK_DGRAM, self._timeout))[0]
+                target = (await self._look_up.targets())[0]
                 if target != self._target or self._socket is None:
                     self._connect(target)
-            except (DeliveryError, OSError) as error:
-                self._down(str(error))
+                self._broken.clear()
+                self._flush()
+            except Exception as error:  # noqa: BLE001 - a bug too is told, and tried again
+                if isinstance(error, OwnListenerError):
+                    self._disconnect()  # the old address is not what the name stands for now
+                self._down(error)
                 await asyncio.sleep(backoff.next())
                 continue
-            self._broken.clear()
-            self._flush()
             if not self._broken.is_set():
                 backoff.reset()
                 self.account.state = "refused" if self._refused else "up"
@@ -143,6 +162,8 @@ class UdpDestination:
         if self._socket is None or self._broken.is_set():
             return
         queue, send = self._queue, self._socket.send
+        if self._refused and self._unrefused_since is None and len(queue):
+            self._unrefused_since = asyncio.get_running_loop().time()
         while len(queue):
             frame = queue.take()
             try:
@@ -156,8 +177,8 @@ class UdpDestination:
                 queue.put_back([frame])
                 self._hear_refusal()
                 continue
-            except OSError as error:
-                if error.errno == errno.EMSGSIZE:
+            except Exception as error:  # noqa: BLE001 - a bug too is told, and tried again
+                if isinstance(error, OSError) and error.errno == errno.EMSGSIZE:
                     self.account.dropped[Reason.TOO_BIG] += 1
                     continue
                 queue.put_back([frame])
@@ -170,19 +191,45 @@ class UdpDestination:
 
     def _hear_refusal(self) -> None:
         self.account.errors["refused"] += 1
+        # The frame that heard of it is sent now, so this is when its own answer is due.
+        self._unrefused_since = asyncio.get_running_loop().time()
         if not self._refused:
             self._refused = True
             self.account.state = "refused"
             log.warning("%s: nobody listens at %s; sending on", self.name, self._url)
+            self._listen_later()
 
-    def _break(self, error: OSError) -> None:
-        self._down(error.strerror or str(error))
+    def _listen_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._listening = loop.call_later(LISTEN_AGAIN, self._listen)
+
+    def _listen(self) -> None:
+        """Look whether what was sent last is refused as well.
+
+        Asks the socket, since the next datagram may be long in coming; and silence tells something
+        only where something was sent.
+        """
+        if self._socket is not None:
+            number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number == errno.ECONNREFUSED:
+                self._hear_refusal()
+                self._unrefused_since = None
+            elif number:
+                self._break(OSError(number, os.strerror(number)))
+            since = self._unrefused_since
+            if since is not None and asyncio.get_running_loop().time() - since >= QUIET:
+                self._refused = False
+                self._unrefused_since = None
+                if self.account.state == "refused":
+                    self.account.state = "up"
+                log.info("%s: refused no more by %s", self.name, self._url)
+                return
+        self._listen_later()
+
+    def _break(self, error: Exception) -> None:
+        self._down(error)
         self._watch(wanted=False)
         self._broken.set()
 
-    def _down(self, why: str) -> None:
-        self.account.errors["unreachable"] += 1
-        state = f"down: {why}"
-        if self.account.state != state:
-            self.account.state = state
-            log.warning("%s: %s; trying again", self.name, why)
+    def _down(self, error: Exception) -> None:
+        tell_down(self.account, self.name, self._url, error, "unreachable")

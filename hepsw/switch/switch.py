@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hepsw.accounting import Reason
 from hepsw.config.configuration import Flow
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from hepsw.view import Peer
 
 log = logging.getLogger("hepsw.switch")
+
+LINE: Final = 1024
+"""Octets of a rule's log line; a payload may be fifty times as long."""
 
 
 class Switch:
@@ -55,11 +58,11 @@ class Switch:
         """
         effects = Effects()
         received_us = int(now * 1_000_000)
-        program = self.program
+        entries = self.program.entries
         self.account.accepted += len(batch)
         for packet, peer in batch:
             view = View(packet, peer, received_us)
-            tree = program.entries[peer.listener]
+            tree = entries[peer.listener]
             if tree is None:
                 self._pass_through(view, effects)
             else:
@@ -89,7 +92,10 @@ class Switch:
             log.exception("a packet from %s failed in the tables", view.peer.listener)
             return
         effects.lines.extend(lines)
+        # A batch of inflated payloads would be a thousand times what came in.
+        view.packet.forget_payload()
         for name, as_it_stood in taken.items():
+            as_it_stood.packet.forget_payload()
             effects.outputs.setdefault(name, []).append(as_it_stood)
         account = self.account
         account.fan_out += len(taken)
@@ -144,7 +150,7 @@ class Switch:
         if branch.edits:
             view = edited(view, branch.edits, account.edits_refused)
         if branch.log is not None:
-            text = branch.log.text.render(view).decode("utf-8", "backslashreplace")
+            text = branch.log.text.render(view)[:LINE].decode("utf-8", "backslashreplace")
             lines.append(Line(branch.log.level, branch.path, text))
         for name in branch.outputs:
             # Once on its way through: the first rule that names an output wins.

@@ -2,12 +2,15 @@
 
 import asyncio
 import gzip
+import ipaddress
 import socket
+import threading
 from contextlib import closing
 
 import pytest
 from loopback import HOST, free_port
 
+import hepsw.net.listeners
 import hepsw.net.tcp
 import hepsw.net.udp
 from hepsw.accounting import Ledger
@@ -55,7 +58,8 @@ class Running:
         """Begin, or go on, with these."""
         bound = self.listeners.bind(wanted)
         await self.listeners.stop_others(wanted)
-        await self.listeners.serve(wanted, bound)
+        self.listeners.settle(wanted)
+        await self.listeners.start(wanted, bound)
 
     async def until(self, holds):
         """Wait until something holds."""
@@ -144,18 +148,112 @@ async def test_many_senders_are_told_apart_and_forgotten(running, monkeypatch):
     assert len(running.met) == 10
 
 
-async def test_a_listener_that_changes_its_name_keeps_its_port(running):
-    """The old name's packets are taken, then the new one has the port."""
+async def test_a_listener_that_changes_its_name_keeps_its_socket(running):
+    """What came under the old name was counted there; the open connections follow to the new."""
     wanted = listener("udp", name="old")
     await running.serve(wanted)
     with closing(socket.socket(type=socket.SOCK_DGRAM)) as agent:
         agent.sendto(FRAME, (HOST, wanted.url.port))
+        await running.until(lambda: running.taken)
         await running.serve(listener("udp", name="in", url=wanted.url))
         agent.sendto(FRAME, (HOST, wanted.url.port))
         await running.until(lambda: len(running.taken) == 2)
     assert [peer.listener for _, peer in running.taken] == ["old", "in"]
     assert running.ledger.listener("old").accepted == 1
     running.taken.pop(0)
+
+
+async def test_connections_follow_a_listener_to_its_new_name(running):
+    """And are not closed."""
+    wanted = listener("tcp", name="old")
+    await running.serve(wanted)
+    _, out = await connected(wanted.url)
+    out.write(FRAME)
+    await running.until(lambda: running.taken)
+    running.taken.pop()
+    await running.serve(listener("tcp", url=wanted.url))
+    out.write(FRAME)
+    await running.until(lambda: running.taken)
+    assert running.taken[0][1].listener == "in"
+    assert len(running.met) == 1
+    out.close()
+
+
+async def test_a_flood_does_not_hold_up_the_end(running):
+    """A listener that is to stop reads on for a moment, not for as long as somebody sends."""
+    wanted = listener("udp")
+    await running.serve(wanted)
+    sending = True
+
+    def flood():
+        with closing(socket.socket(type=socket.SOCK_DGRAM)) as agent:
+            while sending:
+                agent.sendto(FRAME, (HOST, wanted.url.port))
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        await running.until(lambda: running.taken)
+        async with asyncio.timeout(5):
+            await running.listeners.stop()
+    finally:
+        sending = False
+        thread.join()
+
+
+async def test_tiny_frames_are_judged_in_small_batches(running, monkeypatch):
+    """A datagram of thousands of frames is cut off and counted; nothing is judged at one go."""
+    batches = []
+    monkeypatch.setattr(
+        running.listeners,
+        "_take",
+        lambda batch: (batches.append(len(batch)), running.taken.extend(batch)),
+    )
+    wanted, stream = listener("udp"), listener("tcp")
+    await running.serve(wanted, stream)
+    tiny = b"HEP3\0\6" * 2000
+    with closing(socket.socket(type=socket.SOCK_DGRAM)) as agent:
+        for _ in range(20):
+            agent.sendto(tiny, (HOST, wanted.url.port))
+    _, out = await connected(stream.url)
+    out.write(tiny)
+    account = running.ledger.listener("in")
+    await running.until(lambda: account.seen == 21 * 2000)
+    assert account.rejected == {"too-many-frames": 20 * (2000 - 256)}
+    assert max(batches) <= 256
+    out.close()
+
+
+async def test_connections_leave_descriptors_to_others(running, monkeypatch):
+    """Where there is no room for another, the longest silent one is closed and counted."""
+    monkeypatch.setattr(hepsw.net.listeners, "connections_allowed", lambda: 6)
+    wanted = listener("tcp")
+    await running.serve(wanted, listener("tcp"))
+    agents = [await connected(wanted.url) for _ in range(3)]
+    agents[0][1].write(FRAME)
+    await running.until(lambda: running.taken)
+    agents.append(await connected(wanted.url))
+    assert await agents[1][0].read() == b""
+    for number in (0, 2, 3):
+        agents[number][1].write(FRAME)
+    await running.until(lambda: len(running.taken) == 4)
+    assert running.ledger.listener("in").broken == {"too-many-connections": 1}
+    for _, out in agents:
+        out.close()
+
+
+async def test_its_own_addresses_are_known(running):
+    """Those bound; with all addresses bound, every one of this machine."""
+    one, every = listener("udp"), listener("tcp")
+    everywhere = Url("tcp", "0.0.0.0", every.url.port)  # noqa: S104
+    await running.serve(one, listener("tcp", url=everywhere))
+    here, other, far = map(ipaddress.ip_address, ("127.0.0.1", "127.0.0.2", "192.0.2.1"))
+    is_own = running.listeners.is_own
+    assert is_own("udp", here, one.url.port)
+    assert not is_own("udp", other, one.url.port)
+    assert not is_own("tcp", here, one.url.port)
+    assert is_own("tcp", other, every.url.port)
+    assert not is_own("tcp", far, every.url.port)
 
 
 async def test_a_port_that_is_taken_opens_nothing(running):

@@ -8,6 +8,8 @@ import struct
 import sys
 import threading
 import time
+import tracemalloc
+import zlib
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from hepsw.config.models import Batch
 from hepsw.errors import DecodeError, StoreError
 from hepsw.hep import StreamSplitter, decode, decode_datagram
 from hepsw.sinks import sqlite_file
-from hepsw.sinks.rows import COLUMNS, make_row
+from hepsw.sinks.rows import COLUMNS, make_row, octets_of
 from hepsw.sinks.sqlite import SqliteStore
 from hepsw.sinks.sqlite_file import SCHEMA_VERSION, StoredPacket, read_packets
 from hepsw.view import Peer, View
@@ -51,6 +53,17 @@ def some(count, first=0):
 
 def stored(views):
     return [StoredPacket(each.received_us, each.packet.data) for each in views]
+
+
+def payloads(packet):
+    """Return the columns `payload` and `compressed_payload` of a packet."""
+    carried = packet.compressed_payload
+    if carried is None or packet.body_size(0x000F) is not None:
+        return packet.payload, None
+    inflated = packet.payload
+    warning = packet.inflated and packet.inflated.warning
+    is_bomb = warning == "inflate-limit" or len(inflated) > 0xFFFF
+    return (carried, None) if is_bomb else (inflated, carried)
 
 
 def vectors():
@@ -142,8 +155,7 @@ async def test_every_packet_comes_back_byte_for_byte(file):
     )
     for each, row in zip(views, rows, strict=True):
         packet = each.packet
-        assert row[0] == packet.payload
-        assert row[1] in {packet.compressed_payload, None}
+        assert row[:2] == payloads(packet)
         assert row[2:] == (
             packet.version,
             None if packet.src_ip is None else str(packet.src_ip),
@@ -162,7 +174,7 @@ async def test_compressed_payload_is_read_inflated(file):
         store.enqueue(fresh)
         await store.drain(5)
     assert query(file, "SELECT payload, compressed_payload FROM packets ORDER BY id") == [
-        (each.packet.payload, each.packet.compressed_payload) for each in views
+        payloads(each.packet) for each in views
     ]
     assert {each.packet.inflated for each in fresh} == {None}  # nobody else's packet was touched
 
@@ -256,7 +268,7 @@ def test_columns_belong_to_the_schema_version():
         "received_us ip_family ip_protocol src_ip dst_ip src_port dst_port proto_type capture_id "
         "keep_alive correlation_id vlan node_name src_mac dst_mac ether_type tcp_flags tos mos "
         "r_factor geo_location jitter transaction_type payload_keys tag_values tag_type event_type "
-        "group_id time_us hep_version peer_ip peer_port peer_transport peer_name local_ip "
+        "group_id time_us hep_version peer_ip peer_port peer_transport local_ip "
         "local_port listener payload_at payload_octets inflated frame"
     )
     assert (SCHEMA_VERSION, " ".join(COLUMNS)) == (1, columns)
@@ -345,6 +357,85 @@ async def test_two_stores_share_a_file(file):
     assert sorted(read_packets(file)) == stored(some(200))
 
 
+# --- memory --------------------------------------------------------------------------------------
+
+
+def compressed(octets):
+    """Return a frame with nothing but a payload that inflates to so many octets."""
+    body = zlib.compress(bytes(octets), 9)
+    chunk = struct.pack("!HHH", 0, 0x10, 6 + len(body)) + body
+    return b"HEP3" + struct.pack("!H", 6 + len(chunk)) + chunk
+
+
+async def test_payload_that_no_frame_could_carry_stays_compressed(file):
+    """The column takes what HEP could have carried; of a bomb it keeps what travelled."""
+    sizes = [0, 65_535, 65_536, (1 << 20) - 1, 1 << 21]
+    views = [view(compressed(size), number) for number, size in enumerate(sizes)]
+    async with running(file) as store:
+        store.enqueue(views)
+        await store.drain(5)
+    rows = query(file, "SELECT payload, compressed_payload, inflated FROM packets ORDER BY id")
+    for each, size, row in zip(views, sizes, rows, strict=True):
+        carried = each.packet.compressed_payload
+        if size <= 65_535:
+            assert row == (bytes(size), carried, bytes(size))
+        else:
+            assert row == (carried, None, None)
+    assert list(read_packets(file)) == stored(views)
+
+
+async def test_bomb_that_a_rule_has_inflated_is_stored_the_same(file):
+    """What `inflated` says does not depend on who asked before."""
+    known = view(compressed(1 << 17))
+    known.packet.payload  # noqa: B018 - read by a rule
+    async with running(file) as store:
+        store.enqueue([view(compressed(1 << 17))])
+        await store.drain(5)
+    assert make_row(known)[:-1] == make_row(view(compressed(1 << 17)))[:-1]
+    assert query(file, "SELECT inflated FROM packets") == [(None,)]
+
+
+async def test_rows_in_memory_are_bounded_in_octets(file):
+    """A batch of frames that inflate is made and inserted bit by bit, in one transaction."""
+    views = [view(compressed(60_000), number) for number in range(100)]
+    limit = 300_000
+    async with running(file, ROWS_OCTETS=limit) as store:
+        insert, held = store._file.insert, []
+
+        def watching(rows):
+            held.append(sum(map(octets_of, rows)))
+            assert store._file._connection.in_transaction
+            assert rows_in(file) == 0
+            return insert(rows)
+
+        store._file.insert = watching
+        store.enqueue(views)
+        await store.drain(5)
+        assert store.account.delivered == 100
+    assert max(held) < limit + 61_000
+    assert sum(held) > 6_000_000
+    assert list(read_packets(file)) == stored(views)
+
+
+async def test_queue_does_not_hold_what_a_rule_has_inflated(file):
+    """The queue counts frames, so that is all that may wait in it."""
+    store = SqliteStore("kept", StoreSettings(file, Batch()), SinkAccount())
+    views = [view(compressed(1 << 19), number) for number in range(60)]
+    tracemalloc.start()
+    try:
+        for each in views:
+            assert len(each.packet.payload) == 1 << 19
+            store.enqueue([each])
+        assert tracemalloc.get_traced_memory()[0] < 2 << 20
+    finally:
+        tracemalloc.stop()
+    assert len(views[0].packet.payload) == 1 << 19  # who asks again is told again
+    store.start()
+    await store.drain(5)
+    await store.close(Reason.SHUTDOWN)
+    assert list(read_packets(file)) == stored(views)
+
+
 # --- trouble -------------------------------------------------------------------------------------
 
 
@@ -365,10 +456,15 @@ async def test_locked_file_loses_and_repeats_nothing(file):
     assert list(read_packets(file)) == stored(some(35))
 
 
-async def test_full_disk_loses_and_repeats_nothing(file):
+in_groups = pytest.mark.parametrize("rows_octets", [SqliteStore.ROWS_OCTETS, 20_000, 1])
+"""A batch whose rows are all in memory at once, a few of them, each by itself."""
+
+
+@in_groups
+async def test_full_disk_loses_and_repeats_nothing(file, rows_octets):
     """A disk that takes no more octets in the middle of a batch: it is written whole later on."""
     views = [view(hep3(x0022=b"%d" % n * 5000), n) for n in range(40)]
-    async with running(file, rows=20) as store:
+    async with running(file, rows=20, ROWS_OCTETS=rows_octets) as store:
         store.enqueue(views[:20])
         await store.drain(5)
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -385,10 +481,11 @@ async def test_full_disk_loses_and_repeats_nothing(file):
     assert list(read_packets(file)) == stored(views)
 
 
-async def test_refused_row_takes_no_neighbour_with_it(file):
+@in_groups
+async def test_refused_row_takes_no_neighbour_with_it(file, rows_octets):
     """A row that SQLite does not take is counted; the rest of its batch is stored, once."""
     views = some(250)
-    async with running(file) as store:
+    async with running(file, ROWS_OCTETS=rows_octets) as store:
         store.enqueue(views[:1])
         await store.drain(5)
         query(
@@ -403,6 +500,27 @@ async def test_refused_row_takes_no_neighbour_with_it(file):
     assert list(read_packets(file)) == stored(
         each for number, each in enumerate(views) if number not in {150, 157, 249}
     )
+
+
+async def test_failure_between_two_groups_loses_and_repeats_nothing(file):
+    """What was inserted before the disk failed is rolled back: a batch is whole or not there."""
+    views = some(30)
+    async with running(file, rows=30, ROWS_OCTETS=1) as store:
+        insert, inserted = store._file.insert, []
+
+        def failing(rows):
+            inserted.append(len(rows))
+            if len(inserted) in {11, 30}:
+                raise sqlite3.OperationalError("disk I/O error")
+            return insert(rows)
+
+        store._file.insert = failing
+        store.enqueue(views)
+        await store.drain(5)
+        assert len(inserted) > 60
+        assert store.account.delivered == 30
+        assert store.account.octets == sum(len(each.packet.data) for each in views)
+    assert list(read_packets(file)) == stored(views)
 
 
 async def test_bug_in_one_row_costs_one_packet(file, monkeypatch):
@@ -552,14 +670,14 @@ class Hanging(SqliteStore):
         super().__init__(*arguments)
         self.hung = threading.Event()
         self.released = threading.Event()
-        insert = self._file.insert
+        begin = self._file.begin
 
-        def hanging(rows):
+        def hanging():
             self.hung.set()
             self.released.wait(5)
-            return insert(rows)
+            return begin()
 
-        self._file.insert = hanging
+        self._file.begin = hanging
 
 
 async def test_disk_that_hangs_holds_up_nobody(file):

@@ -232,6 +232,21 @@ def test_log_lines_show_the_packet_after_the_edits(switched, sip):
     ]
 
 
+def test_inflated_payloads_are_not_kept(switched):
+    """What a rule made of a compressed payload is gone before the next batch."""
+    import zlib
+
+    bomb = build(proto_type=1, compressed_payload=zlib.compress(b"x" * 1_000_000))
+    effects, _ = switched(
+        rules({"name": "x", "match": {"payload": {"prefix": "x"}}, "relay": "a"}), bomb
+    )
+    (packet,) = packets_of(effects, "a")
+    assert packet is bomb
+    assert bomb._inflated is None
+    assert bomb._payload is None
+    assert len(bomb.payload) == 1_000_000
+
+
 def test_a_bug_costs_one_packet(tmp_path, peer, sip, caplog):
     """A rule that raises drops its packet by name, gives it to no output, and spares the others."""
     ledger = Ledger()
