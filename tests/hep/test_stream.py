@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import itertools
-import time
 
 import pytest
 from hep.vectors import BY_NAME, STREAMS, named
 from hypothesis import given
 from hypothesis import strategies as st
+from steps import steps
 
 from hepsw.hep import DecodeError, StreamSplitter, decode
 
@@ -141,18 +141,13 @@ def test_random_octets(data, step):
 
 
 def test_linear():
-    """Ten times the octets, one at a time, take about ten times as long."""
+    """Ten times the octets, one at a time, are ten times the steps."""
     frame = b"HEP3\xff\xff" + bytes(65529)
 
-    def seconds(data):
-        start = time.perf_counter()
-        split(data, 1)
-        return time.perf_counter() - start
+    def work(octets):
+        return steps(lambda: split(frame[:octets], 1))
 
-    seconds(frame[:1000])
-    small = min(seconds(frame[:6500]) for _ in range(3))
-    # Quadratic would be a hundred times; the rest is what a busy machine may add.
-    assert min(seconds(frame[:65000]) for _ in range(3)) < 40 * small
+    assert work(20_000) < 11 * work(2_000)
 
 
 def test_whole_read_is_not_copied():
