@@ -26,6 +26,7 @@ from hepsw.compiler import Program, compile_program
 from hepsw.config.diagnostics import render
 from hepsw.config.load import Loaded, load
 from hepsw.control import report
+from hepsw.control.aside import aside
 from hepsw.control.logs import LAST_WRITE, LogWriter
 from hepsw.control.watch import Watch
 from hepsw.net.listeners import Listeners
@@ -73,6 +74,8 @@ class Daemon:
         self._agents: set[tuple[object, ...]] = set()
         self._generation = 1
         self._written = True
+        self._reporting: threading.Thread | None = None
+        self._report_again = False
         self._reloading = asyncio.Lock()
         self._reload_wanted = asyncio.Event()
         self._stop_wanted = asyncio.Event()
@@ -145,9 +148,12 @@ class Daemon:
     def _hear_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
-        loop.add_signal_handler(signal.SIGUSR1, self._report)
+        loop.add_signal_handler(signal.SIGUSR1, self._on_report)
         for stop in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(stop, self._on_stop, stop)
+        # Signals that come too fast are merged; Python would warn of it on a standard error that
+        # may be stuck, in the middle of whatever runs.
+        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
 
     def _on_stop(self, number: signal.Signals) -> None:
         if self._stop_wanted.is_set():
@@ -160,9 +166,30 @@ class Daemon:
         JSON goes to standard output unless that is a terminal, tables to standard error.
         """
         self._measure()
-        thread = threading.Thread(target=_print, args=(self.ledger.as_dict(),), daemon=True)
-        thread.start()
-        return thread
+        ledger = self.ledger.as_dict()
+        loop = asyncio.get_running_loop()
+
+        def report() -> None:
+            _print(ledger)
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._reported)
+
+        self._reporting = threading.Thread(target=report, daemon=True)
+        self._reporting.start()
+        return self._reporting
+
+    def _on_report(self) -> None:
+        # Who asks faster than it is read gets one more answer, not a thread for each question.
+        if self._reporting is None:
+            self._report()
+        else:
+            self._report_again = True
+
+    def _reported(self) -> None:
+        self._reporting = None
+        if self._report_again:
+            self._report_again = False
+            self._report()
 
     def _measure(self) -> None:
         self._listeners.measure()
@@ -205,7 +232,7 @@ class Daemon:
         async with self._reloading:
             began = time.monotonic()
             try:
-                loaded, program = await asyncio.to_thread(_load_and_compile, self._path)
+                loaded, program = await aside(lambda: _load_and_compile(self._path))
                 self._watch.settle(loaded.files)
                 if loaded.configuration is None or program is None:
                     self._refuse(loaded)
@@ -240,11 +267,18 @@ class Daemon:
         Raises:
             OSError: a new listener cannot be opened; nothing was changed.
         """
-        bound = self._listeners.bind(configuration.listeners)
+        # The name of a listener is looked up here, and a resolver may take its time.
+        bound = await aside(lambda: self._listeners.bind(configuration.listeners))
+        try:
+            prepared = self._sinks.prepare(configuration)
+        except Exception:
+            for made in bound.values():
+                made.close()
+            raise
         # While the old tables are in force: what a closing listener still holds was sent to them.
         await self._listeners.stop_others(configuration.listeners)
         # No await between these: a batch meets the old names, tables and sinks, or the new ones.
-        self._sinks.replace(configuration)
+        self._sinks.adopt(prepared)
         self._switch.replace(program)
         self._listeners.settle(configuration.listeners)
         self._configuration = configuration

@@ -20,6 +20,9 @@ import orjson
 if TYPE_CHECKING:
     from hepsw.config.models import Log
 
+    Lines = queue.Queue[logging.LogRecord | None]
+    """What waits to be written; None ends it."""
+
 WAITING: Final = 4096
 """Lines that may wait to be written."""
 A_SECOND: Final = 10
@@ -67,12 +70,13 @@ def _printable(text: str, kept: str) -> str:
 class _Handler(QueueHandler):
     """Never waits: a line that finds the queue full is counted instead."""
 
-    def __init__(self, lines: queue.Queue[logging.LogRecord]) -> None:
+    def __init__(self, lines: Lines) -> None:
         super().__init__(lines)
+        self._lines = lines
         self._lost = 0
         self._second = 0
-        self._kinds: dict[tuple[str, int, object], int] = {}
-        """What was logged in this second, by kind; its end forgets it."""
+        self._kinds: dict[tuple[str, int, object], tuple[int, logging.LogRecord]] = {}
+        """How often each kind was logged in this second, and the last of it."""
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         # The writer runs in this process: nothing needs to be made fit for a pipe.
@@ -83,27 +87,51 @@ class _Handler(QueueHandler):
             self._end_second(int(record.created))
         if record.levelno >= logging.WARNING and record.name != RULES:
             kind = (record.name, record.levelno, record.msg)
-            seen = self._kinds[kind] = self._kinds.get(kind, 0) + 1
+            seen = self._kinds.get(kind, (0, record))[0] + 1
+            self._kinds[kind] = (seen, record)
             if seen > A_SECOND:
                 return
-        if self._lost and self._put(_line(f"{self._lost} log lines were lost: nobody reads them")):
-            self._lost = 0
-        if not self._put(record):
-            self._lost += 1
+        self._put(record)
 
     def _end_second(self, second: int) -> None:
-        for (name, level, text), seen in self._kinds.items():
+        for seen, last in self._kinds.values():
             if seen > A_SECOND:
-                self._put(_line(f"{seen - A_SECOND} more like it: {text}", name, level))
+                text = f"{seen - A_SECOND} more like it: {last.getMessage()}"
+                self._put(_line(text, last.name, last.levelno))
         self._kinds.clear()
         self._second = second
 
-    def _put(self, record: logging.LogRecord) -> bool:
-        try:
+    def _put(self, record: logging.LogRecord) -> None:
+        with suppress(queue.Full):
+            if self._lost:
+                self.queue.put_nowait(self._lost_line())
+                self._lost = 0
             self.queue.put_nowait(record)
-        except queue.Full:
-            return False
-        return True
+            return
+        self._lost += 1
+
+    def finish(self) -> None:
+        """Tell what was held back or lost, waiting for room."""
+        self._end_second(0)
+        if self._lost:
+            self._lines.put(self._lost_line())
+
+    def _lost_line(self) -> logging.LogRecord:
+        return _line(f"{self._lost} log lines were lost: nobody reads them")
+
+
+class _Writer(QueueListener):
+    """The thread that writes."""
+
+    def __init__(
+        self, lines: queue.Queue[logging.LogRecord | None], output: logging.Handler
+    ) -> None:
+        super().__init__(lines, output)
+        self._lines = lines
+
+    def enqueue_sentinel(self) -> None:
+        # Waits for room: what stands before it in a full queue is to be written too.
+        self._lines.put(None)
 
 
 def _line(text: str, name: str = "hepsw", level: int = logging.WARNING) -> logging.LogRecord:
@@ -115,9 +143,9 @@ class LogWriter:
 
     def __init__(self, settings: Log, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        lines: queue.Queue[logging.LogRecord] = queue.Queue(WAITING)
+        lines: Lines = queue.Queue(WAITING)
         self._output = logging.StreamHandler(self._stream)
-        self._listener = QueueListener(lines, self._output)
+        self._listener = _Writer(lines, self._output)
         self._handler = _Handler(lines)
         # What asyncio complains about belongs in the same place, and under the same limits.
         self._loggers = (logging.getLogger("hepsw"), logging.getLogger("asyncio"))
@@ -137,7 +165,12 @@ class LogWriter:
         """Write what waits, and stop; return whether all was written in time."""
         for logger in self._loggers:
             logger.removeHandler(self._handler)
-        return finished(self._listener.stop, LAST_WRITE)
+
+        def last_words() -> None:
+            self._handler.finish()
+            self._listener.stop()
+
+        return finished(last_words, LAST_WRITE)
 
 
 def finished(write: Any, seconds: float) -> bool:  # noqa: ANN401 - any function without arguments

@@ -57,8 +57,8 @@ def decode_datagram(data: bytes, *, gzip_frames: bool = False) -> list[Packet | 
             inflates to, at most 65535 octets, is then the datagram.
 
     Returns:
-        Packets, and an error in the place of each frame that is malformed or one too many; never
-        an empty list.
+        Packets, and an error in the place of each frame that is malformed, or of all that follow
+        the first `FRAMES`; never an empty list.
     """
     if gzip_frames and data.startswith(GZIP_MAGIC) and len(data) >= HEADER_SIZE:
         try:
@@ -81,7 +81,8 @@ def decode_datagram(data: bytes, *, gzip_frames: bool = False) -> list[Packet | 
         except DecodeError as error:
             found.append(DecodeError(error.reason, start + error.offset))
         start = end
-    found.extend(DecodeError("too-many-frames", end) for end in ends[FRAMES:])
+    if len(ends) > FRAMES:
+        found.append(DecodeError("too-many-frames", start))
     return found
 
 
@@ -91,11 +92,12 @@ def frame_ends(data: bytes) -> list[int]:
     Only the frame headers are read. One that fits the datagram exactly gives one offset.
 
     Returns:
-        Empty unless `data` is whole frames to its last octet.
+        Empty unless `data` is whole frames to its last octet; never more than `FRAMES` and one.
     """
     ends: list[int] = []
     offset = 0
-    while offset < len(data):
+    # Who sends more than are decoded is not worth the look at what follows.
+    while offset < len(data) and len(ends) <= FRAMES:
         header = data[offset : offset + HEADER_SIZE]
         if len(header) < HEADER_SIZE or header[:4] not in MAGICS:
             return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import logging
 from typing import TYPE_CHECKING
@@ -11,12 +12,12 @@ from hepsw.net.intake import Intake
 from hepsw.net.machine import ThisMachine
 from hepsw.net.sockets import (
     ask_receive_buffer,
-    connections_allowed,
     granted_receive_buffer,
+    is_v6_only,
     listening_socket,
     packed,
 )
-from hepsw.net.tcp import TcpListener
+from hepsw.net.tcp import Connections, TcpListener
 from hepsw.net.udp import UdpListener
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ class Listeners:
         self._take = take
         self._meet = meet
         self._live: dict[Url, UdpListener | TcpListener] = {}
+        self._leaving: set[UdpListener | TcpListener] = set()
+        """Those that are being stopped: the end of hepsw may come before theirs."""
+        self._connections = Connections()
 
     def bind(self, wanted: Sequence[Listener]) -> dict[Url, socket.socket]:
         """Return bound sockets for the listeners that are new; nothing else changes yet.
@@ -56,9 +60,11 @@ class Listeners:
         try:
             for listener in wanted:
                 url = listener.url
+                v6_only = (url.scheme, url.port) in on_v4
                 if url not in self._live:
-                    key = (url.scheme, url.port)
-                    bound[url] = listening_socket(listener, v6_only=key in on_v4)
+                    bound[url] = listening_socket(listener, v6_only=v6_only)
+                else:
+                    _check_v6_only(self._live[url].socket, v6_only=v6_only)
         except OSError as error:
             for made in bound.values():
                 made.close()
@@ -68,12 +74,14 @@ class Listeners:
     async def stop_others(self, wanted: Sequence[Listener]) -> None:
         """Read what the listeners hold that are no longer wanted, and close them."""
         urls = {listener.url for listener in wanted}
-        leaving = {url: live for url, live in self._live.items() if url not in urls}
-        for url in leaving:
-            del self._live[url]
+        for url in [url for url in self._live if url not in urls]:
+            self._leaving.add(self._live.pop(url))
             log.info("no longer listening on %s", url)
-        self._share_descriptors()
-        await asyncio.gather(*(live.stop() for live in leaving.values()))
+        await asyncio.gather(*(self._stop(live) for live in list(self._leaving)))
+
+    async def _stop(self, live: UdpListener | TcpListener) -> None:
+        await live.stop()
+        self._leaving.discard(live)
 
     def settle(self, wanted: Sequence[Listener]) -> None:
         """Give the listeners that stay their new settings."""
@@ -94,19 +102,17 @@ class Listeners:
             if made is None:
                 continue
             intake = Intake(listener, self._ledger.listener(listener.name), self._take, self._meet)
-            kind = UdpListener if listener.url.scheme == "udp" else TcpListener
-            live = self._live[listener.url] = kind(made, intake)
-            self._share_descriptors()
+            live: UdpListener | TcpListener
+            if listener.url.scheme == "udp":
+                live = UdpListener(made, intake)
+            else:
+                live = TcpListener(made, intake, self._connections)
+            self._live[listener.url] = live
             await live.start()
             enters = f"table {listener.entry}" if listener.entry else "every destination and store"
             log.info("listening on %s → %s", listener.url, enters)
             if isinstance(live, UdpListener):
                 _tell_receive_buffer(live)
-
-    def _share_descriptors(self) -> None:
-        streams = [live for live in self._live.values() if isinstance(live, TcpListener)]
-        for live in streams:
-            live.allowed = connections_allowed() // len(streams)
 
     def is_own(self, transport: str, address: Address, port: int) -> bool:
         """Tell whether one of the open listeners has an address: a name can come to lead back."""
@@ -130,6 +136,17 @@ class Listeners:
     async def stop(self) -> None:
         """Accept no more, read what has arrived, close everything."""
         await self.stop_others(())
+
+
+def _check_v6_only(sock: socket.socket, *, v6_only: bool) -> None:
+    """Refuse what only a new socket could do.
+
+    Raises:
+        OSError: it is an IPv6 socket that takes IPv4 and should not, or the other way round.
+    """
+    if is_v6_only(sock) not in {None, v6_only}:
+        text = "it cannot begin or cease to take IPv4 while it is open; restart hepsw"
+        raise OSError(errno.EADDRINUSE, text)
 
 
 def _tell_receive_buffer(live: UdpListener) -> None:

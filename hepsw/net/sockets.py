@@ -68,6 +68,13 @@ def listening_socket(listener: Listener, *, v6_only: bool) -> socket.socket:
     return made
 
 
+def is_v6_only(sock: socket.socket) -> bool | None:
+    """Tell whether an IPv6 socket keeps off IPv4; None for one that is of IPv4."""
+    if sock.family != socket.AF_INET6:
+        return None
+    return bool(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+
+
 def ask_receive_buffer(sock: socket.socket, octets: int) -> None:
     """Ask for a receive buffer; what is granted is for `granted_receive_buffer` to say."""
     try:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hepsw.hep import StreamSplitter
-from hepsw.net.sockets import packed
+from hepsw.net.sockets import connections_allowed, packed
 from hepsw.view import Peer
 
 if TYPE_CHECKING:
@@ -28,16 +28,35 @@ LAST_READ: Final = 0.5
 """Seconds that a stopping listener reads on at most."""
 READ: Final = 1 << 16
 """Octets of one read: with frames of six octets still no more than 10,922 of them."""
-BACKLOG: Final = 128
-"""Connections accepted in one wake-up at most."""
+BACKLOG: Final = 32
+"""Connections accepted in one wake-up at most: fewer than the descriptors that are left free."""
 
 log = logging.getLogger("hepsw.net")
+
+
+class Connections:
+    """The connections of all listeners: descriptors are the process's, not a listener's."""
+
+    def __init__(self) -> None:
+        self._open: set[_Connection] = set()
+
+    def add(self, connection: _Connection) -> None:
+        """Note a connection; where there is no room for it, the longest silent one goes."""
+        if len(self._open) >= connections_allowed():
+            silent = min(self._open, key=lambda other: other.last_read)
+            self._open.discard(silent)
+            silent.give_up("too-many-connections")
+        self._open.add(connection)
+
+    def discard(self, connection: _Connection) -> None:
+        """Note that a connection is gone."""
+        self._open.discard(connection)
 
 
 class TcpListener:
     """Accepts connections; a peer, a fault in its stream, or the end of hepsw closes them."""
 
-    def __init__(self, sock: socket.socket, intake: Intake) -> None:
+    def __init__(self, sock: socket.socket, intake: Intake, everybody: Connections) -> None:
         self.intake = intake
         self.socket = sock
         self.buffer = bytearray(READ)
@@ -45,8 +64,7 @@ class TcpListener:
         self.last_read = 0.0
         """The loop's time of the last octets on any connection."""
         self.is_closed = False
-        self.allowed = 0
-        """Connections it may hold; `Listeners` shares the descriptors out."""
+        self._everybody = everybody
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -87,17 +105,15 @@ class TcpListener:
         await asyncio.sleep(0)  # connections close in the loop's next turn
 
     def opened(self, connection: _Connection) -> None:
-        """Note a connection; where there is no room for it, the longest silent one goes."""
-        if len(self._connections) >= self.allowed:
-            silent = min(self._connections, key=lambda other: other.last_read)
-            self._connections.discard(silent)
-            silent.give_up("too-many-connections")
+        """Note a connection."""
+        self._everybody.add(connection)
         self._connections.add(connection)
         self.intake.account.connected += 1
 
     def closed(self, connection: _Connection) -> None:
         """Note that a connection is gone."""
         self._connections.discard(connection)
+        self._everybody.discard(connection)
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hepsw.accounting import Reason
 from hepsw.config.configuration import StoreSettings
@@ -30,6 +30,15 @@ disk hangs, takes 1.5 s."""
 log = logging.getLogger("hepsw.sinks")
 
 
+class Prepared(NamedTuple):
+    """The sinks of a configuration that is about to come into service."""
+
+    wanted: Mapping[str, Destination | StoreSettings]
+    """The settings of all of them."""
+    made: dict[str, Sink]
+    """Those that are new or changed, started."""
+
+
 class Sinks:
     """Makes sinks from their settings, and keeps those whose settings did not change."""
 
@@ -51,32 +60,54 @@ class Sinks:
         self._settings: dict[str, Destination | StoreSettings] = {}
         self._retiring: dict[asyncio.Task[None], tuple[str, Sink]] = {}
 
-    def replace(self, configuration: Configuration) -> None:
-        """Take the sinks of a configuration into service; the others drain in the background.
+    def prepare(self, configuration: Configuration) -> Prepared:
+        """Make and start the sinks that are new; nothing that is in service changes.
 
-        Connections and queues of sinks whose settings are the same are not touched.
+        Raises:
+            Exception: one of them cannot be made, for want of a thread or by a bug of ours; those
+                made before it are stopped again.
         """
         wanted: Mapping[str, Destination | StoreSettings] = {
             **configuration.destinations,
             **configuration.stores,
         }
-        leaving = [name for name in self._live if wanted.get(name) != self._settings[name]]
-        coming = {
-            name: settings
-            for name, settings in wanted.items()
-            if self._settings.get(name) != settings
-        }
-        for name in leaving:
-            sink = self._live.pop(name)
-            task = asyncio.create_task(
-                self._end(name, sink, Reason.RETIRED), name=f"retiring {name}"
-            )
-            self._retiring[task] = (name, sink)
-            task.add_done_callback(self._retiring.pop)
-        for name, settings in coming.items():
-            self._live[name] = self._made(name, settings)
-            self._live[name].start()
-        self._settings = dict(wanted)
+        prepared = Prepared(wanted, {})
+        try:
+            for name, settings in wanted.items():
+                if self._settings.get(name) != settings:
+                    prepared.made[name] = self._made(name, settings)
+                    prepared.made[name].start()
+        except Exception:
+            self.abandon(prepared)
+            raise
+        return prepared
+
+    def adopt(self, prepared: Prepared) -> None:
+        """Take prepared sinks into service; those they replace drain in the background.
+
+        Connections and queues of sinks whose settings are the same are not touched.
+        """
+        for name in [name for name in self._live if name not in prepared.wanted]:
+            self._retire(name, self._live.pop(name))
+        for name, sink in prepared.made.items():
+            if name in self._live:
+                self._retire(name, self._live[name])
+            self._live[name] = sink
+        self._settings = dict(prepared.wanted)
+
+    def abandon(self, prepared: Prepared) -> None:
+        """Stop prepared sinks that will not come into service."""
+        for name, sink in prepared.made.items():
+            self._retire(name, sink)
+
+    def replace(self, configuration: Configuration) -> None:
+        """Take the sinks of a configuration into service."""
+        self.adopt(self.prepare(configuration))
+
+    def _retire(self, name: str, sink: Sink) -> None:
+        task = asyncio.create_task(self._end(name, sink, Reason.RETIRED), name=f"retiring {name}")
+        self._retiring[task] = (name, sink)
+        task.add_done_callback(self._retiring.pop)
 
     def enqueue(self, outputs: Mapping[str, Sequence[View]]) -> None:
         """Give each sink its part of a batch."""

@@ -16,6 +16,7 @@ import errno
 import logging
 import os
 import socket
+import struct
 from collections import deque
 from contextlib import suppress
 from itertools import islice
@@ -180,6 +181,9 @@ class TcpDestination:
             ConnectionRefusedError: nobody is.
         """
         if connection.getsockname() == connection.getpeername():
+            # Closed in the ordinary way, the port would be kept from its owner for minutes.
+            linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
     async def _use(self, connection: socket.socket) -> None:

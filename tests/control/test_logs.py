@@ -28,7 +28,7 @@ def test_a_warning_that_repeats_itself_is_counted():
     texts = written(stream)
     assert sum(text.startswith("seen") for text in texts) == A_SECOND * 5
     told = sum(text.startswith("trouble") for text in texts)
-    more = sum(int(text.split(" ")[0]) for text in texts if "more like it: trouble %d" in text)
+    more = sum(int(text.split(" ")[0]) for text in texts if "more like it: trouble" in text)
     assert told + more == A_SECOND * 5
     assert more > 0
 

@@ -10,7 +10,6 @@ from contextlib import closing
 import pytest
 from loopback import HOST, free_port
 
-import hepsw.net.listeners
 import hepsw.net.tcp
 import hepsw.net.udp
 from hepsw.accounting import Ledger
@@ -218,15 +217,15 @@ async def test_tiny_frames_are_judged_in_small_batches(running, monkeypatch):
     _, out = await connected(stream.url)
     out.write(tiny)
     account = running.ledger.listener("in")
-    await running.until(lambda: account.seen == 21 * 2000)
-    assert account.rejected == {"too-many-frames": 20 * (2000 - 256)}
+    await running.until(lambda: account.seen == 20 * 257 + 2000)
+    assert account.rejected == {"too-many-frames": 20}
     assert max(batches) <= 256
     out.close()
 
 
 async def test_connections_leave_descriptors_to_others(running, monkeypatch):
     """Where there is no room for another, the longest silent one is closed and counted."""
-    monkeypatch.setattr(hepsw.net.listeners, "connections_allowed", lambda: 6)
+    monkeypatch.setattr(hepsw.net.tcp, "connections_allowed", lambda: 3)
     wanted = listener("tcp")
     await running.serve(wanted, listener("tcp"))
     agents = [await connected(wanted.url) for _ in range(3)]
@@ -240,6 +239,35 @@ async def test_connections_leave_descriptors_to_others(running, monkeypatch):
     assert running.ledger.listener("in").broken == {"too-many-connections": 1}
     for _, out in agents:
         out.close()
+
+
+async def test_a_listener_cannot_change_families_while_it_is_open(running):
+    """Refused with the reason, rather than IPv4 lost without a word."""
+    port = free_port()
+    six = listener("udp", url=Url("udp", "::", port))
+    four = listener("udp", url=Url("udp", "0.0.0.0", port))  # noqa: S104
+    try:
+        await running.serve(six, four)
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    with pytest.raises(OSError, match="restart hepsw"):
+        running.listeners.bind([six])
+
+
+async def test_the_end_may_come_while_a_listener_leaves(running):
+    """Who was leaving when a reload was given up is stopped all the same."""
+    wanted = listener("tcp")
+    await running.serve(wanted)
+    agent, out = await connected(wanted.url)
+    out.write(FRAME)
+    await running.until(lambda: running.taken)
+    leaving = asyncio.create_task(running.listeners.stop_others([]))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await running.listeners.stop()
+    assert await agent.read() == b""
+    out.close()
 
 
 async def test_its_own_addresses_are_known(running):
