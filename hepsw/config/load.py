@@ -166,7 +166,7 @@ class _Loader:
         }
         return {name: value for name, value in found.items() if value is not None}
 
-    def _single(self, block: str, model: type[models.Block]) -> Any:  # noqa: ANN401 - the model's own type
+    def _single(self, block: str, model: type[models.Block]) -> Any:
         return validated(model, self.data.get(block, {}), (block,), self.report)
 
     def _chunks(self) -> dict[str, Field]:

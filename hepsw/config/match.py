@@ -90,7 +90,7 @@ class MatchReader:
         self._open: list[str] = []
         """Matchers being read, each named by the one before it."""
 
-    def read(self, block: Any, path: Path, depth: int = 0) -> Condition:  # noqa: ANN401 - TOML
+    def read(self, block: Any, path: Path, depth: int = 0) -> Condition:
         """Return what a match block means; parts that cannot be read are left out."""
         if not isinstance(block, dict):
             self.report.error("HEP105", "a match block is a table of conditions", path)
@@ -118,7 +118,7 @@ class MatchReader:
         self.report.error(code, text, path, hint)
         return Unreadable()
 
-    def _entry(self, key: str, written: Any, path: Path, depth: int) -> Condition:  # noqa: ANN401
+    def _entry(self, key: str, written: Any, path: Path, depth: int) -> Condition:
         match key:
             case "any" | "all":
                 if not isinstance(written, list) or not written:
@@ -136,7 +136,7 @@ class MatchReader:
             case _:
                 return self._field(key, written, path)
 
-    def _is(self, written: Any, path: Path) -> Condition:  # noqa: ANN401
+    def _is(self, written: Any, path: Path) -> Condition:
         if written == []:
             raise self._refuse("HEP105", "an empty list names no matcher", path)
         listed = isinstance(written, list)
@@ -145,7 +145,7 @@ class MatchReader:
         parts = _each(items, lambda item: self._named(*item))
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
-    def _named(self, name: Any, path: Path) -> Condition:  # noqa: ANN401
+    def _named(self, name: Any, path: Path) -> Condition:
         if not isinstance(name, str) or name not in self.names.matchers:
             self.report.unknown("HEP204", "matcher", name, path, self.names.matchers)
             raise Unreadable
@@ -157,7 +157,7 @@ class MatchReader:
             )
         return self.matcher(name)
 
-    def _field(self, key: str, written: Any, path: Path) -> Condition:  # noqa: ANN401
+    def _field(self, key: str, written: Any, path: Path) -> Condition:
         try:
             field = self.names.field(key)
         except UnknownFieldError as error:
@@ -187,7 +187,7 @@ class MatchReader:
         self,
         field: Field,
         operator: str,
-        operand: Any,  # noqa: ANN401
+        operand: Any,
         place: Path,
     ) -> Test | Exists | Lacks:
         self._check_fit(field, operator, place)
@@ -214,7 +214,7 @@ class MatchReader:
             )
             raise Unreadable
 
-    def _inner(self, field: Field, written: Any, path: Path) -> Test:  # noqa: ANN401
+    def _inner(self, field: Field, written: Any, path: Path) -> Test:
         """Read a value, or a table of operators that look at one value."""
         if not isinstance(written, dict):
             return self._test(field, written, path)
@@ -241,7 +241,7 @@ class MatchReader:
             raise self._refuse("HEP106", f"no `{field.name}` is within these bounds", path)
         return tests[0] if len(tests) == 1 else Both(tuple(tests))
 
-    def _operator(self, field: Field, operator: str, operand: Any, path: Path) -> Test:  # noqa: ANN401
+    def _operator(self, field: Field, operator: str, operand: Any, path: Path) -> Test:
         match operator:
             case "in":
                 is_set = isinstance(operand, str) and operand.startswith("@")
@@ -261,7 +261,7 @@ class MatchReader:
             case _:
                 return self._piece(operator, operand, path)
 
-    def _bound(self, field: Field, operator: str, operand: Any, path: Path) -> Test:  # noqa: ANN401
+    def _bound(self, field: Field, operator: str, operand: Any, path: Path) -> Test:
         try:
             number = number_of(field, operand)
         except ValueError as error:
@@ -273,7 +273,7 @@ class MatchReader:
             raise self._refuse("HEP106", f"no `{field.name}` is within these bounds", path)
         return Between(low, high)
 
-    def _expression(self, operator: str, operand: Any, path: Path) -> Test:  # noqa: ANN401
+    def _expression(self, operator: str, operand: Any, path: Path) -> Test:
         if not isinstance(operand, str):
             raise self._refuse("HEP105", f"`{operator}` wants a text", path)
         expression = _glob(operand) if operator == "glob" else operand
@@ -283,7 +283,7 @@ class MatchReader:
             raise self._refuse("HEP112", str(error), path) from None
         return Search(expression.encode())
 
-    def _piece(self, operator: str, operand: Any, path: Path) -> Test:  # noqa: ANN401
+    def _piece(self, operator: str, operand: Any, path: Path) -> Test:
         if isinstance(operand, dict):
             octets = self._hex(operand, path)
         elif isinstance(operand, str):
@@ -294,7 +294,7 @@ class MatchReader:
             return Contains(octets)
         return Starts(octets) if operator == "prefix" else Ends(octets)
 
-    def _hex(self, operand: Any, path: Path) -> bytes:  # noqa: ANN401
+    def _hex(self, operand: Any, path: Path) -> bytes:
         text = operand.get("hex") if isinstance(operand, dict) and len(operand) == 1 else operand
         if isinstance(text, str):
             with suppress(ValueError):
@@ -303,7 +303,7 @@ class MatchReader:
 
     # --- values ---
 
-    def _test(self, field: Field, written: Any, path: Path) -> Test:  # noqa: ANN401
+    def _test(self, field: Field, written: Any, path: Path) -> Test:
         """Read a value, a list of values or `"@set"`: any of them."""
         if isinstance(written, str) and written.startswith("@"):
             return _joined(self._set(field, written[1:], path))
@@ -339,7 +339,7 @@ class MatchReader:
 
         return _each(named.values, one)
 
-    def _value(self, field: Field, written: Any, path: Path, *, literal: bool = False) -> Test:  # noqa: ANN401
+    def _value(self, field: Field, written: Any, path: Path, *, literal: bool = False) -> Test:
         try:
             test = value_test(field, written, literal=literal)
         except ValueError as error:

@@ -178,7 +178,7 @@ class RuleReader:
                 edits.append(Edit(field, read))
         return edits
 
-    def _value(self, field: Field, written: Any, path: Path) -> Value | Template | None:  # noqa: ANN401
+    def _value(self, field: Field, written: Any, path: Path) -> Value | Template | None:
         """Read what a chunk is set to; None where that was reported already.
 
         Raises:
