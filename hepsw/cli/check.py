@@ -47,7 +47,7 @@ def command(
     """
     loaded = load(config_file(config), None if offline else ThisMachine())
     found = loaded.problems.sorted()
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # main() gives a TextIOWrapper
     if output is Format.JSON:
         sys.stdout.write(to_json(found).decode() + "\n")
     else:

@@ -340,7 +340,7 @@ class _Bar:
         self._next = now + _NAP_S
         if self._progress is None:
             from rich.console import Console  # noqa: PLC0415 - most runs are over before
-            from rich.progress import Progress  # noqa: PLC0415
+            from rich.progress import Progress  # noqa: PLC0415 - only a bar pays for it
 
             console = Console(stderr=True)
             self._progress = Progress(console=console, transient=True)

@@ -68,7 +68,7 @@ def predicate(condition: Condition) -> Predicate:
 def _all(parts: list[Predicate]) -> Predicate:
     # Most rules test nothing, one or two things: these shapes call no generator.
     if not parts:
-        return lambda view: True  # noqa: ARG005
+        return lambda view: True  # noqa: ARG005 - it always holds
     if len(parts) == 1:
         return parts[0]
     if len(parts) == 2:

@@ -57,11 +57,11 @@ class _Number:
         if packet is None:
             return self
         # A part of `Packet` that only stands outside of it; `body` would cost a call more.
-        end = packet._ends[self._type_id]  # noqa: SLF001
-        start = packet._starts[self._type_id]  # noqa: SLF001
+        end = packet._ends[self._type_id]  # noqa: SLF001 - its own packet
+        start = packet._starts[self._type_id]  # noqa: SLF001 - its own packet
         if end - start != self._size:  # absent: 0 - 0, and no number has size 0
             return None
-        number: int = self._unpack(packet._data, start)[0]  # noqa: SLF001
+        number: int = self._unpack(packet._data, start)[0]  # noqa: SLF001 - its own packet
         return number
 
 

@@ -102,7 +102,7 @@ def make_row(view: View) -> Row:
 
     Inflates a compressed payload, so it is no work for the packet path.
     """
-    values: list[SqlValue] = [read(view) for read in _READERS]  # type: ignore[misc]
+    values: list[SqlValue] = [read(view) for read in _READERS]  # type: ignore[misc] # columns are single-valued
     for position, convert in _CONVERSIONS:
         value = values[position]
         if value is not None:

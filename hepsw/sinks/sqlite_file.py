@@ -64,7 +64,7 @@ SCHEMA: Final = (
 """What makes a file ours, in one transaction: it is empty or whole."""
 
 # Column names are ours, never a packet's; every value is bound.
-_INTO: Final = f"INSERT INTO packets ({', '.join(COLUMNS)}) VALUES "  # noqa: S608
+_INTO: Final = f"INSERT INTO packets ({', '.join(COLUMNS)}) VALUES "  # noqa: S608 - our own names
 _ONE_ROW: Final = f"({', '.join('?' * len(COLUMNS))})"
 _INSERT: Final = _INTO + _ONE_ROW
 _INSERT_GROUP: Final = _INTO + ", ".join([_ONE_ROW] * GROUP)

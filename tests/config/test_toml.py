@@ -160,7 +160,7 @@ def test_every_repetition_is_found(text):
         parse_toml(text)
     except TomlSyntax as error:
         first = re.search(r"is given twice, first on line (\d+)$", error.message)
-        assert first, error.message  # noqa: PT017 - some texts are fine
-        assert int(first[1]) <= error.span.line  # noqa: PT017
+        assert first, error.message  # noqa: PT017 - where it points, when it does - some texts are fine
+        assert int(first[1]) <= error.span.line  # noqa: PT017 - where it points, when it does
     else:
         assert Scanner(text).conflict is None

@@ -217,7 +217,7 @@ def test_legacy_longer_than_a_frame():
 @pytest.mark.parametrize(
     ("values", "warning"),
     [
-        ({"src_ip": "0.0.0.0", "dst_ip": "0.0.0.0"}, "zero-address"),  # noqa: S104 - no socket
+        ({"src_ip": "0.0.0.0", "dst_ip": "0.0.0.0"}, "zero-address"),  # noqa: S104 - a chunk - no socket
         ({"src_ip": "::", "dst_ip": "::"}, "zero-address"),
         ({"ip_family": 30, "src_ip": "192.0.2.1"}, "family-mismatch"),
         ({"ip_family": 2, "src_ip": "::1"}, "family-mismatch"),
@@ -235,7 +235,7 @@ def test_warning(values, warning):
 
 def test_no_warning():
     """One address of zeros, an id of zero, text of no octets: nothing odd."""
-    packet = build(src_ip="0.0.0.0", dst_ip="192.0.2.1", capture_id=0, auth_key=b"")  # noqa: S104
+    packet = build(src_ip="0.0.0.0", dst_ip="192.0.2.1", capture_id=0, auth_key=b"")  # noqa: S104 - a chunk
     assert packet.warnings == ("missing:payload", "missing:proto-type", "missing:time")
 
 

@@ -245,7 +245,7 @@ async def test_a_listener_cannot_change_families_while_it_is_open(running):
     """Refused with the reason, rather than IPv4 lost without a word."""
     port = free_port()
     six = listener("udp", url=Url("udp", "::", port))
-    four = listener("udp", url=Url("udp", "0.0.0.0", port))  # noqa: S104
+    four = listener("udp", url=Url("udp", "0.0.0.0", port))  # noqa: S104 - all addresses are the point
     try:
         await running.serve(six, four)
     except OSError:
@@ -273,7 +273,7 @@ async def test_the_end_may_come_while_a_listener_leaves(running):
 async def test_its_own_addresses_are_known(running):
     """Those bound; with all addresses bound, every one of this machine."""
     one, every = listener("udp"), listener("tcp")
-    everywhere = Url("tcp", "0.0.0.0", every.url.port)  # noqa: S104
+    everywhere = Url("tcp", "0.0.0.0", every.url.port)  # noqa: S104 - all addresses are the point
     await running.serve(one, listener("tcp", url=everywhere))
     here, other, far = map(ipaddress.ip_address, ("127.0.0.1", "127.0.0.2", "192.0.2.1"))
     is_own = running.listeners.is_own
