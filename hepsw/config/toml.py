@@ -42,15 +42,6 @@ class TomlSyntax(ConfigError):  # noqa: N818 - its message is what counts as the
         self.span = span
 
 
-def parse_toml(text: str) -> dict[str, Any]:
-    """Return the data of a TOML text whose places nobody will ask for.
-
-    Raises:
-        TomlSyntax: it is not TOML 1.0, or nested deeper than `spans.MAX_DEPTH`.
-    """
-    return read_toml(text)[0]
-
-
 def read_toml(text: str) -> tuple[dict[str, Any], Spans]:
     """Return the data of a TOML text, and the place of every path in it.
 
