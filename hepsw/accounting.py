@@ -11,10 +11,11 @@ any other number is a bug in hepsw, and every integration test asserts that it i
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class Reason(StrEnum):
@@ -26,8 +27,12 @@ class Reason(StrEnum):
 
     HEP_VERSION = "hep-version"
     """The listener does not take this HEP version."""
-    INTERNAL = "internal"
+    INTERNAL = "internal-error"
     """hepsw itself failed on this packet: a bug, logged with its traceback."""
+    DUPLICATE = "duplicate"
+    """A copy of a packet that another agent reported before."""
+    OVER_LIMIT = "over-limit"
+    """More than the rule's limit lets pass."""
     OVERFLOW = "overflow"
     """The queue was full."""
     TOO_BIG = "too-big"
@@ -70,6 +75,34 @@ class ListenerAccount:
         return self.seen - told
 
 
+Labels = tuple[tuple[str, str], ...]
+"""Names and values of labels, sorted."""
+
+BOUNDS: Final = (
+    *(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500),
+    *(1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000),
+)
+"""Upper ends of a histogram's buckets; what is more is in the last one."""
+
+
+@dataclass(slots=True)
+class Observed:
+    """A number that packets told, as a gauge and a histogram."""
+
+    count: int = 0
+    sum: float = 0.0
+    last: float = 0.0
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    """How many were at most each of `BOUNDS`, and more than the one before."""
+
+    def add(self, number: float) -> None:
+        """Take one number."""
+        self.count += 1
+        self.sum += number
+        self.last = number
+        self.buckets[bisect_left(BOUNDS, number)] += 1
+
+
 @dataclass(slots=True)
 class RuleAccount:
     """How often one rule matched."""
@@ -80,6 +113,10 @@ class RuleAccount:
     """When it last matched, in microseconds since the epoch; 0 for never."""
     edits_refused: Counter[str] = field(default_factory=Counter)
     """Edits that came out empty, did not fit their chunk, or made the packet too big."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Packets that its `dedupe` or `limit` dropped, by reason; they are among `packets`."""
+    no_numbers: int = 0
+    """Values of its `observe` that were no numbers."""
 
 
 @dataclass(slots=True)
@@ -95,6 +132,14 @@ class SwitchAccount:
     """Copies that routed packets were given to sinks in."""
     rules: dict[str, RuleAccount] = field(default_factory=dict)
     """By `table/name`; a rule keeps its account over reloads."""
+    counters: dict[str, dict[Labels, int]] = field(default_factory=dict)
+    """What `count` counted, by name and labels."""
+    observed: dict[str, dict[Labels, Observed]] = field(default_factory=dict)
+    """What `observe` kept track of, by name and labels."""
+    calls: int = 0
+    """Calls that `scope` holds now."""
+    forgotten: Counter[str] = field(default_factory=Counter)
+    """What had to make room in a full table of the switch: `calls`, `copies`, `buckets`."""
 
     @property
     def unaccounted(self) -> int:
@@ -180,10 +225,17 @@ class Ledger:
         return {**_plain(self), "unaccounted": self.unaccounted, "differences": self.differences}
 
 
+def _key(key: object) -> str:
+    """Return a key as text; labels as `name="value",…`."""
+    if isinstance(key, tuple):
+        return ",".join(f'{name}="{value}"' for name, value in key)
+    return str(key)
+
+
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever an account holds
     """Return accounts as dictionaries; `dataclasses.asdict` counts the items of a `Counter`."""
     if is_dataclass(value):
         return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
     if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {_key(key): _plain(inner) for key, inner in value.items()}
     return value

@@ -22,15 +22,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hepsw import __version__
 from hepsw.accounting import Ledger
-from hepsw.compiler import Program, compile_program
 from hepsw.config.diagnostics import render
-from hepsw.config.load import Loaded, load
 from hepsw.control import report
 from hepsw.control.aside import aside
 from hepsw.control.logs import LAST_WRITE, LogWriter
 from hepsw.control.watch import Watch
 from hepsw.net.listeners import Listeners
 from hepsw.net.machine import ThisMachine
+from hepsw.prove import Proven, prove
 from hepsw.sinks.sinks import Sinks
 from hepsw.switch import Switch
 
@@ -38,7 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from hepsw.compiler import Program
     from hepsw.config.configuration import Configuration
+    from hepsw.config.load import Loaded
     from hepsw.hep import Packet
     from hepsw.view import Peer
 
@@ -62,12 +63,12 @@ rule_log = logging.getLogger("hepsw.rules")
 class Daemon:
     """One running switch."""
 
-    def __init__(self, path: Path, configuration: Configuration) -> None:
+    def __init__(self, path: Path, configuration: Configuration, program: Program) -> None:
         self.ledger = Ledger()
         self._path = path
         self._configuration = configuration
         self._logs = LogWriter(configuration.log)
-        self._switch = Switch(compile_program(configuration), self.ledger.switch)
+        self._switch = Switch(program, self.ledger.switch)
         self._listeners = Listeners(self.ledger, self._take, self._meet)
         self._sinks = Sinks(self.ledger, DRAIN, self._listeners.is_own)
         self._watch = Watch(path)
@@ -194,6 +195,7 @@ class Daemon:
     def _measure(self) -> None:
         self._listeners.measure()
         self._sinks.measure()
+        self._switch.measure()
 
     async def _stop(self) -> None:
         """Stop accepting, deliver what is held, tell what became of everything."""
@@ -232,12 +234,13 @@ class Daemon:
         async with self._reloading:
             began = time.monotonic()
             try:
-                loaded, program = await aside(lambda: _load_and_compile(self._path))
+                proven = await aside(lambda: _proven(self._path))
+                loaded = proven.loaded
                 self._watch.settle(loaded.files)
-                if loaded.configuration is None or program is None:
+                if proven.ready is None:
                     self._refuse(loaded)
                     return
-                await self._swap(loaded.configuration, program)
+                await self._swap(*proven.ready)
             except OSError as error:
                 log.error(  # noqa: TRY400 - the operator's turn: a traceback would say nothing
                     "reload refused, generation %d stays in service: %s",
@@ -258,7 +261,7 @@ class Daemon:
                 "generation %d in service after %.0f ms: %s",
                 self._generation,
                 1000 * (time.monotonic() - began),
-                loaded.configuration.summary,
+                proven.summary,
             )
 
     async def _swap(self, configuration: Configuration, program: Program) -> None:
@@ -328,9 +331,6 @@ def _print(ledger: dict[str, Any]) -> None:
         sys.stderr.flush()
 
 
-def _load_and_compile(path: Path) -> tuple[Loaded, Program | None]:
+def _proven(path: Path) -> Proven:
     """Do everything of a reload that takes time; runs in a thread."""
-    loaded = load(path, ThisMachine())
-    if loaded.configuration is None:
-        return loaded, None
-    return loaded, compile_program(loaded.configuration)
+    return prove(path, ThisMachine(), running=True)

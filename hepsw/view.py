@@ -1,16 +1,23 @@
 """One packet as the rules see it: what it says, who brought it, when it came.
 
-Everything a rule can ask is asked of a `View`. A view never changes: a rule that edits the packet
-makes a new one, so an output that was named before the edit still holds what it was promised.
+Everything a rule can ask is asked of a `View`. What it says never changes: a rule that edits the
+packet makes a new view, so an output that was named before the edit still holds what it was
+promised. What the payload says is read when somebody first asks, and once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from hepsw.payload import JsonPayload, RtcpReport, SipMessage, VqReport
 
 if TYPE_CHECKING:
     from hepsw.hep import Packet
+
+SIP: Final = 1
+RTCP: Final = 5
+"""Payload types that decide how the payload is read."""
 
 
 @dataclass(slots=True)
@@ -29,17 +36,121 @@ class Peer:
     local_port: int
     listener: str
     """The listener's name in the configuration."""
+    name: str | None = None
+    """Who the client certificate says it is; None without one."""
     met: bool = field(default=False, compare=False)
     """True once a good packet of it was seen: the one thing here that changes."""
 
 
-class View(NamedTuple):
+class View:
     """A packet on its way through the tables.
 
-    A tuple, because one is made for every packet and a frozen dataclass takes three times as long.
+    A plain class with slots, because one is made for every packet: a frozen dataclass takes three
+    times as long to make.
     """
 
-    packet: Packet
-    peer: Peer
-    received_us: int
-    """When hepsw read it from the socket, in microseconds since the epoch."""
+    __slots__ = ("_json", "_rtcp", "_sip", "_vq", "packet", "peer", "received_us", "resumed")
+
+    def __init__(
+        self, packet: Packet, peer: Peer, received_us: int, *, resumed: bool = False
+    ) -> None:
+        self.packet: Final = packet
+        self.peer: Final = peer
+        self.received_us: Final = received_us
+        """When hepsw read it from the socket, in microseconds since the epoch."""
+        self.resumed: Final = resumed
+        """Whether a rule said to read the payload as SIP, whatever its type."""
+        # False until somebody asks.
+        self._sip: SipMessage | bool | None = False
+        self._rtcp: RtcpReport | bool | None = False
+        self._vq: VqReport | bool | None = False
+        self._json: JsonPayload | bool | None = False
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, View):
+            return NotImplemented
+        return (self.packet, self.peer, self.received_us, self.resumed) == (
+            other.packet,
+            other.peer,
+            other.received_us,
+            other.resumed,
+        )
+
+    __hash__ = None  # type: ignore[assignment] # as with every value that compares by what it holds
+
+    def __repr__(self) -> str:
+        return f"View({self.packet!r}, {self.peer!r}, {self.received_us})"
+
+    def edited(self, packet: Packet) -> View:
+        """Return the view of the packet after an edit."""
+        return View(packet, self.peer, self.received_us, resumed=self.resumed)
+
+    def as_sip(self) -> View:
+        """Return the view with its payload read as SIP from now on."""
+        return View(self.packet, self.peer, self.received_us, resumed=True)
+
+    def forget(self) -> None:
+        """Let go of what was read, inflated payload included: it can be read again."""
+        self.packet.forget_payload()
+        self._sip = self._rtcp = self._vq = self._json = False
+
+    # --- what the payload says -------------------------------------------------------------------
+
+    @property
+    def sip(self) -> SipMessage | None:
+        """The payload as SIP; None where it is not read as such."""
+        if self._sip is False:
+            self._sip = self._read_sip()
+        return self._sip  # type: ignore[return-value] # a boolean is False, and was replaced
+
+    @property
+    def rtcp(self) -> RtcpReport | None:
+        """The payload as RTCP in JSON; None where its type is another."""
+        if self._rtcp is False:
+            self._rtcp = self._read_rtcp()
+        return self._rtcp  # type: ignore[return-value] # as above
+
+    @property
+    def vq(self) -> VqReport | None:
+        """The body of a SIP message, or else the payload, as a vq-rtcpxr report."""
+        if self._vq is False:
+            sip = self.sip
+            # A report alone may travel as SIP too: by a type that says so, or after `resume`.
+            is_message = sip is not None and sip.kind in {"request", "reply"}
+            text = sip.body if sip is not None and is_message else self.packet.payload
+            self._vq = None if text is None else VqReport(text)
+        return self._vq  # type: ignore[return-value] # as above
+
+    @property
+    def json(self) -> JsonPayload | None:
+        """The payload as JSON."""
+        if self._json is False:
+            payload = self.packet.payload
+            self._json = None if payload is None else JsonPayload(payload)
+        return self._json  # type: ignore[return-value] # as above
+
+    @property
+    def geo(self) -> dict[str, int | bytes] | None:
+        """Geo fields that are known without a database; None: they are looked up."""
+        return None
+
+    def _read_sip(self) -> SipMessage | None:
+        packet = self.packet
+        payload = packet.payload
+        if not self.resumed:
+            if packet.proto_type != SIP:
+                return None
+            if self._is_json_in_legacy():
+                return None
+        return SipMessage(payload or b"")
+
+    def _read_rtcp(self) -> RtcpReport | None:
+        if self.packet.proto_type != RTCP and not self._is_json_in_legacy():
+            return None
+        payload = self.packet.payload
+        return None if payload is None else RtcpReport(payload)
+
+    def _is_json_in_legacy(self) -> bool:
+        # HEP 1 and 2 do not say what they carry; agents put RTCP as JSON into them too.
+        packet = self.packet
+        return packet.version < 3 and (packet.payload or b"").startswith(b"{")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hepsw import __version__
-from hepsw.fields import CATALOGUE, COMING, Field, Kind
+from hepsw.fields import CATALOGUE, GEO, Field, Kind, geo_field, header_field
 from hepsw.hep import GENERIC, PROTO_TYPES
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ A field that a packet lacks is missing: it fails every comparison, and a templat
 Of a chunk that comes twice the last one is read.
 A chunk whose size is not that of its type is read as missing, and travels on as it is.
 .PP
-The fields of the first section are claims of the sender, read from chunks of the HEP packet; those of the last section are what the socket says.
+Fields of chunks and of the payload are claims of the sender; those under
+.B TRANSPORT
+are what the socket says.
 HEP 1 carries the addresses, the ports,
 .BR ip_family ,
 .B ip_protocol
@@ -49,6 +51,12 @@ reads as SIP.
 .TP
 .B number
 A whole number of the width given, in network order on the wire.
+.TP
+.B decimal
+A number that may have a fraction.
+It is compared as a number, a value, a range as in \(dq0.5\-2.5\(dq, or with
+.BR ge ", " gt ", " le " and " lt ,
+and printed with ten digits at most.
 .TP
 .B ip
 An IPv4 or IPv6 address, without a zone.
@@ -66,6 +74,71 @@ Microseconds since the epoch, written as RFC 3339 or as a number, printed as RFC
 .TP
 .B mac
 A MAC address of six octets, or of eight where the agent filled the whole chunk.
+.TP
+.B json
+Whatever a JSON payload has there: a text, a number, or true and false.
+What is written in TOML is compared with its like: a text with texts, exactly; a number with numbers; true and false with these.
+A text is never a range.
+.BR ge ", " gt ", " le " and " lt
+see numbers only;
+.BR prefix ", " re
+and the other operators of texts see texts only.
+"""
+
+PAYLOAD: Final = r"""
+They are read when a rule first asks, and once; a packet of whose payload nothing is asked costs nothing for it.
+A compressed payload is inflated first.
+In a table with
+.B "parse = \(dqnever\(dq"
+asking for any of them is an error (HEP117).
+What cannot be read is missing, and no payload is ever refused.
+"""
+
+SIP: Final = r"""
+The payload is read as SIP where
+.B proto_type
+is SIP; in HEP 1 and 2, which do not say it, where it does not begin with {; and after a rule with
+.B resume
+whatever the type.
+Elsewhere all of these are missing,
+.B sip.kind
+too.
+Values are pieces of the message as it came: no case is changed and nothing is unescaped.
+"""
+
+RTCP: Final = r"""
+Of payloads whose type is RTCP (5), which agents write as JSON, and of HEP 1 and 2 whose payload begins with {.
+Of several report blocks the worst value counts.
+"""
+
+VQ: Final = r"""
+Of vq\-rtcpxr reports (RFC 6035), whatever the type: the body of a SIP PUBLISH, or a payload of its own.
+Local metrics count; remote ones where a report has no others.
+"""
+
+JSON: Final = r"""
+Of JSON payloads, whatever the type.
+.TP
+.B json.\(dqdotted.path\(dq
+What stands at a path of keys and, in lists, numbers from 0: json.\(dqstreams.0.codec\(dq.
+The path is quoted; without dots in it, it need not be.
+Objects and lists themselves, and null, are missing.
+.br
+json; cannot be set.
+"""
+
+LOOKED_UP: Final = r"""
+.TP
+.B map.<name>
+What the key of
+.B [maps.<name>]
+stands for there; of a packet that lacks the key, or has one without an entry, the default.
+.br
+text, or a number of 64 bits where the values of the map are numbers; cannot be set.
+"""
+
+CALL: Final = r"""
+Of a packet that is read as SIP the Call\-ID, of every other the correlation id, and of SIP without a Call\-ID too.
 """
 
 CHUNKS: Final = r"""
@@ -105,25 +178,30 @@ def page() -> str:
 
 
 def _lines() -> Iterator[str]:
-    yield r".\" Made by make_fields.py from hepsw/fields.py: change it there."
+    yield r".\" Made by make_fields.py from hepsw/fields: change it there."
     yield f'.TH HEPSW-FIELDS 7 "{DATE}" "hepsw {__version__}" "hepsw manual"'
     yield ".SH NAME"
     yield r"hepsw-fields \- the fields that rules of hepsw match, set and print"
     yield ".SH DESCRIPTION"
     yield INTRODUCTION.strip()
-    chunks = [field for field in CATALOGUE.values() if _ids(field)]
-    others = [field for field in CATALOGUE.values() if not _ids(field)]
-    derived = [field for field in others if field.derived_from]
-    transport = [field for field in others if not field.derived_from]
+    fields = [field for field in CATALOGUE.values() if not field.parses]
     yield ".SH CHUNKS"
-    for field in chunks:
-        yield from _entry(field)
+    for field in fields:
+        if _ids(field):
+            yield from _entry(field)
     yield ".SH DERIVED FIELDS"
-    for field in derived:
-        yield from _entry(field)
+    for field in fields:
+        if field.derived_from and not _ids(field):
+            yield from _entry(field)
+    yield from _payload()
+    yield ".SH MAPS AND PLACES"
+    yield LOOKED_UP.strip()
+    for name in GEO:
+        yield from _entry(geo_field(name, None))
     yield ".SH TRANSPORT"
-    for field in transport:
-        yield from _entry(field)
+    for field in fields:
+        if not field.derived_from and not _ids(field):
+            yield from _entry(field)
     yield ".SH OTHER CHUNKS"
     yield CHUNKS.strip()
     yield ".SH PAYLOAD TYPES"
@@ -136,21 +214,37 @@ def _lines() -> Iterator[str]:
     for name, number in PROTO_TYPES.items():
         yield rf"{number:>5}  \fB{_roff(name)}\fR"
     yield ".fi"
-    yield ".SH NOT YET"
-    yield "Names that the language reserves and this release refuses as not yet supported:"
-    prefixes = [name for name in COMING if name.endswith(".")]
-    whole = [name for name in COMING if not name.endswith(".")]
-    names = [*(f"{name}*" for name in prefixes), *whole]
-    yield " ".join(rf"\fB{name}\fR" for name in names)
-    yield r"\(en what is read from the payload, from maps, from geo databases and from certificates."
     yield ".SH SEE ALSO"
     yield ".BR hepsw (1),"
     yield ".BR hepsw.toml (5)"
 
 
+def _payload() -> Iterator[str]:
+    yield ".SH FIELDS OF THE PAYLOAD"
+    yield PAYLOAD.strip()
+    header = header_field("sip.header.<Name>")
+    assert header is not None  # noqa: S101 - that is a name of a header
+    for heading, about, group, others in (
+        ("SIP", SIP, "sip.", [header]),
+        ("RTCP", RTCP, "rtcp.", []),
+        ("Voice quality", VQ, "vq.", []),
+        ("JSON", JSON, "json.", []),
+    ):
+        yield f'.SS "{heading}"'
+        yield about.strip()
+        for field in CATALOGUE.values():
+            if field.name.startswith(group):
+                yield from _entry(field)
+        for field in others:
+            yield from _entry(field)
+    yield '.SS "The call"'
+    yield CALL.strip()
+    yield from _entry(CATALOGUE["call"])
+
+
 def _entry(field: Field) -> Iterator[str]:
     yield ".TP"
-    yield f".B {field.name}"
+    yield f".B {_roff(field.name)}"
     yield _sentence(field.doc)
     yield ".br"
     facts = [_kind(field)]

@@ -68,8 +68,8 @@ class TcpSink:
 
     scheme = "tcp"
 
-    def __init__(self):
-        self._listener = socket.create_server((HOST, 0))
+    def __init__(self, port=0):
+        self._listener = socket.create_server((HOST, port))
         self._connection = None
         self._unread = b""
         self.url = f"tcp://{HOST}:{self._listener.getsockname()[1]}"

@@ -3,13 +3,15 @@
 Three or four values a field, so that rules overlap and packets hit them.
 """
 
+import tempfile
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import tomli_w
 from hypothesis import strategies as st
 
-from hepsw.compiler import compile_program
+from hepsw.compiler import compile_program, grow
 from hepsw.config.load import load
 from hepsw.fields import CATALOGUE
 from hepsw.hep import build, decode, encode_v1, encode_v2
@@ -30,6 +32,22 @@ def configured(folder: Path, document: dict):
 def compiled(folder: Path, document: dict):
     """Return the program of a document."""
     return compile_program(configured(folder, document))
+
+
+@cache
+def folder():
+    """One folder for all documents of a run, removed with the last of them."""
+    return tempfile.TemporaryDirectory()
+
+
+def program(document: dict):
+    """Return the program of a document, where no test needs its folder."""
+    return compiled(Path(folder().name), document)
+
+
+def splitting_everything():
+    """Make look-ups cost nearly nothing, so that a table of a test becomes a deep tree."""
+    return patch.multiple(grow, INDEX_COST=0.1, SMALL=1, COPIED=3, OWN_NODE=2)
 
 
 ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.1.1", "2001:db8::1", "2001:db8:1::1"]

@@ -17,8 +17,14 @@ import typer
 from hepsw import __version__
 
 COMMANDS: Final = {
+    "init": "Begin with a configuration that does a known job.",
     "run": "Run the switch.",
     "check": "Prove a configuration before it runs.",
+    "test": "Run the tests that a configuration holds.",
+    "explain": "Tell where a packet goes, and why.",
+    "graph": "Draw tables, rules and outputs, and where payloads are first read.",
+    "dump": "Print the merged configuration as one text.",
+    "schema": "Print the JSON schema of configuration files, for editors.",
     "send": "Send demo traffic, or packets from a file, to a listener.",
 }
 """Every command with the line that `hepsw --help` shows; `cli/NAME.py` has a function `command`."""

@@ -11,9 +11,9 @@ import typer
 from hepsw.cli import exits
 from hepsw.cli.paths import ConfigOption, config_file
 from hepsw.config.diagnostics import render
-from hepsw.config.load import load
 from hepsw.daemon import Daemon
 from hepsw.net.machine import ThisMachine
+from hepsw.prove import prove
 
 
 def command(config: ConfigOption = None) -> None:
@@ -24,18 +24,19 @@ def command(config: ConfigOption = None) -> None:
     invalid.
     """
     path = config_file(config)
-    loaded = load(path, ThisMachine())
+    proven = prove(path, ThisMachine(), running=True)
+    loaded = proven.loaded
     found = loaded.problems.sorted()
     if found:
         color = sys.stderr.isatty() and "NO_COLOR" not in os.environ
         sys.stderr.write(render(found, loaded.texts, color=color) + "\n\n")
-    configuration = loaded.configuration
-    if configuration is None:
+    if proven.ready is None:
         sys.stderr.write("hepsw run: the configuration is invalid, nothing was started\n")
         raise typer.Exit(exits.CONFIG)
+    configuration, program = proven.ready
 
     async def serve() -> bool:
-        return await Daemon(path, configuration).run()
+        return await Daemon(path, configuration, program).run()
 
     try:
         written = asyncio.run(serve())

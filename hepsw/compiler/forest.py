@@ -60,6 +60,13 @@ class Fork:
 Node = Leaf | Fork
 
 
+def outside(node: Node) -> Leaf:
+    """Return the rules that every packet is tried on, whatever its values."""
+    if isinstance(node, tuple):
+        return node
+    return tuple(position for leaf in node.leaves for position in leaf)
+
+
 def gather(fork: Fork, view: View, readings: list[Reading], found: list[Leaf]) -> None:
     """Append every leaf that the packet's values lead to.
 

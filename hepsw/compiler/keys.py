@@ -9,6 +9,7 @@ A test that has no spans (a suffix, an expression) gives none; a rule without an
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,10 @@ The domain is the length of an address, since v4 and v6 do not sort among each o
 
 def domain_of(field: Field, value: Value) -> int:
     """Return the domain of a value."""
-    return len(value) if field.kind is Kind.IP and isinstance(value, bytes) else 0
+    if field.kind is Kind.IP and isinstance(value, bytes):
+        return len(value)
+    # What JSON holds is of any type: texts and numbers do not sort among each other.
+    return 1 if field.kind is Kind.JSON and not isinstance(value, bytes) else 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +101,7 @@ class KeyReader:
         wants = [self.wants(parts_of(part)) for part in some.parts]
         found = {}
         for name, want in wants[0].items():
-            if all(name in other for other in wants):
+            if all(name in other for other in wants) and want.field.kind is not Kind.JSON:
                 spans = [span for other in wants for span in _spans_of(other[name])]
                 found[name] = Want(want.field, _as_keys(_union(spans)), -1)
         return found
@@ -108,25 +112,28 @@ class KeyReader:
             if isinstance(test, Equal):  # lists may be long: they need no sorting
                 self._read[asked] = Keys(tuple(test.values), ()), True
                 return self._read[asked]
-            found = _spans(field, test)
+            found = None if field.kind is Kind.JSON else test_spans(field, test)
             self._read[asked] = found and (_as_keys(found[0]), found[1])
         return self._read[asked]
 
 
-def _spans(field: Field, test: Test) -> tuple[list[Span], bool] | None:
-    """Return where the value must lie, sorted, and whether that is all the test asks."""
+def test_spans(field: Field, test: Test) -> tuple[list[Span], bool] | None:
+    """Return where the value must lie, sorted, and whether that is all the test asks.
+
+    None where a test says nothing about it.
+    """
     match test:
         case Equal(values):
             return sorted((domain_of(field, value), value, _after(value)) for value in values), True
         case Between(low, high):
-            return [(0, low, high + 1)] if low <= high else [], True
+            return [(0, low, _after(high))] if low <= high else [], True
         case Within(first, last):
             return [(len(first), first, last + b"\0")], True
         case Starts(octets):
             end = _after_prefix(octets)
             return None if end is None else ([(0, octets, end)], True)
         case OneOf(tests):
-            found = [_spans(field, part) for part in tests]
+            found = [test_spans(field, part) for part in tests]
             known = [one for one in found if one is not None]
             if len(known) < len(found):
                 return None
@@ -134,20 +141,22 @@ def _spans(field: Field, test: Test) -> tuple[list[Span], bool] | None:
                 settles for _, settles in known
             )
         case Both(tests):
-            found = [_spans(field, part) for part in tests]
+            found = [test_spans(field, part) for part in tests]
             known = [one for one in found if one is not None]
             if not known:
                 return None
             spans = known[0][0]
             for other, _ in known[1:]:
-                spans = _meeting(spans, other)
+                spans = meeting(spans, other)
             return spans, len(known) == len(found) and all(settles for _, settles in known)
         case _:
             return None
 
 
 def _after(value: Value) -> Value:
-    return value + 1 if isinstance(value, int) else value + b"\0"
+    if isinstance(value, bytes):
+        return value + b"\0"
+    return value + 1 if isinstance(value, int) else math.nextafter(value, math.inf)
 
 
 def _after_prefix(octets: bytes) -> bytes | None:
@@ -170,7 +179,7 @@ def _union(spans: list[Span]) -> list[Span]:
     return joined
 
 
-def _meeting(ones: list[Span], others: list[Span]) -> list[Span]:
+def meeting(ones: list[Span], others: list[Span]) -> list[Span]:
     """Return what lies in both; each is sorted and without overlaps."""
     met: list[Span] = []
     one = other = 0

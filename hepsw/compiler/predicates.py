@@ -29,6 +29,7 @@ from hepsw.config.conditions import (
     Within,
 )
 from hepsw.config.template import compile_re
+from hepsw.fields import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +48,9 @@ def predicate(condition: Condition) -> Predicate:
         case Has(field, Equal(values)):
             return _is_one_of(field, values)
         case Has(field, test):
-            return _has(field, check(test))
+            return _has(field, check_of(field, test))
         case Lacks(field, test):
-            return _lacks(field, check(test))
+            return _lacks(field, check_of(field, test))
         case Exists(field, wanted):
             read = field.read
             return lambda view: (read(view) is not None) is wanted
@@ -116,6 +117,28 @@ def _lacks(field: Field, passes: Check) -> Predicate:
         return not passes(reading)
 
     return holds
+
+
+def check_of(field: Field, test: Test) -> Check:
+    """Return the function that says whether one value of a field passes the test."""
+    return _check_of_any(test) if field.kind is Kind.JSON else check(test)
+
+
+def _check_of_any(test: Test) -> Check:
+    """Return a check that meets texts and numbers: what is of the other type does not pass."""
+    match test:
+        case Equal():
+            return check(test)
+        case OneOf(tests):
+            checks = [_check_of_any(part) for part in tests]
+            return lambda value: any(passes(value) for passes in checks)
+        case Both(tests):
+            checks = [_check_of_any(part) for part in tests]
+            return lambda value: all(passes(value) for passes in checks)
+        case _:
+            passes = check(test)
+            wants_text = not isinstance(test, Between)
+            return lambda value: isinstance(value, bytes) is wants_text and passes(value)
 
 
 def check(test: Test) -> Check:

@@ -10,7 +10,7 @@ from hepsw.compiler.tree import Tree
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hepsw.config.configuration import Configuration
+    from hepsw.config.configuration import Configuration, Rule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +21,12 @@ class Program:
     entries: Mapping[str, Tree | None]
     """By listener; None where every packet simply goes to `pass_through`."""
     pass_through: tuple[str, ...]
+    traces: Mapping[str, tuple[str, ...]]
+    """By name of a trace, where it leads; nowhere for one that is switched off."""
+    gated: tuple[Rule, ...]
+    """The rules that remember something."""
+    dialog_ttl: float
+    """Seconds for which a call is remembered after its last packet."""
 
 
 def compile_program(configuration: Configuration) -> Program:
@@ -33,4 +39,12 @@ def compile_program(configuration: Configuration) -> Program:
             for listener in configuration.listeners
         },
         pass_through=configuration.pass_through,
+        traces={
+            name: tuple(trace.to) if trace.enabled else ()
+            for name, trace in configuration.traces.items()
+        },
+        gated=tuple(
+            branch.rule for tree in trees.values() for branch in tree.branches if branch.is_gated
+        ),
+        dialog_ttl=configuration.switch.dialog_ttl,
     )

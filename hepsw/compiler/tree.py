@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Final
 from hepsw.compiler.forest import UNREAD, Fork, Leaf, gather
 from hepsw.compiler.grow import Asking, Grower
 from hepsw.compiler.keys import KeyReader, parts_of
-from hepsw.compiler.predicates import check, predicate
+from hepsw.compiler.predicates import check_of, predicate
 from hepsw.config.conditions import All, Has
 
 if TYPE_CHECKING:
@@ -59,18 +59,27 @@ LONG: Final = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Branch:
-    """One rule, ready to be tested and carried out."""
+    """A rule as the walk meets it: what it tests is code, what it does is data."""
 
     position: int
-    """From 0, in file order."""
+    """In file order."""
     path: str
     """`table/name`."""
     holds: Predicate
+    """Whether its conditions hold. The walk has asked, unless the rule is `scoped`."""
+    scoped: bool
+    """It matches what it matched before as well: a candidate for every packet."""
+    is_gated: bool
+    """Whether more than conditions decides if it matches: scope, sample, dedupe or limit."""
     edits: tuple[Edit, ...]
     log: RuleLog | None
     outputs: tuple[str, ...]
+    has_more: bool
+    """Whether it counts, or names outputs by maps or traces."""
     flow: Flow
     target: str
+    rule: Rule
+    """As it was written; what only some rules have is read there."""
 
 
 class Tree:
@@ -81,7 +90,11 @@ class Tree:
         self.miss = table.miss
         """Outputs of what no rule decides; none means it is dropped."""
         self._branches = tuple(_branch(position, rule) for position, rule in enumerate(table.rules))
-        parts = [parts_of(rule.condition) for rule in table.rules]
+        self.is_scoped = any(branch.scoped for branch in self._branches)
+        """Whether calls are remembered here."""
+        self.miss_maps = table.miss_maps
+        # A rule with a scope is met by every packet: only the switch knows which calls it holds.
+        parts = [[] if rule.scope is not None else parts_of(rule.condition) for rule in table.rules]
         reader = KeyReader()
         grower = Grower([Asking(at, reader.wants(its_parts)) for at, its_parts in enumerate(parts)])
         self._root = grower.root if isinstance(grower.root, Fork) else None
@@ -114,7 +127,7 @@ class Tree:
         return self._fields
 
     def walk(self, view: View, start: int = 0) -> Iterator[Branch]:
-        """Yield the rules that match, in order.
+        """Yield the rules that match, in order, and those with a scope, whether they do or not.
 
         Args:
             view: the packet; who edits it asks anew with the new view and the next position.
@@ -123,7 +136,7 @@ class Tree:
         branches = self._branches
         if self._root is None:
             for branch in branches[start:] if start else branches:
-                if branch.holds(view):
+                if branch.scoped or branch.holds(view):
                     yield branch
             return
         readings: list[Reading] = [UNREAD] * len(self._fields)
@@ -179,7 +192,7 @@ def _left(parts: list[Condition], fields: tuple[str, ...]) -> Left:
     others: list[Condition] = []
     for part in parts:
         if isinstance(part, Has) and part.field.name in fields:
-            tests.append((fields.index(part.field.name), check(part.test)))
+            tests.append((fields.index(part.field.name), check_of(part.field, part.test)))
         else:
             others.append(part)
     return tuple(tests), predicate(All(tuple(others))) if others else None
@@ -190,9 +203,13 @@ def _branch(position: int, rule: Rule) -> Branch:
         position=position,
         path=rule.path,
         holds=predicate(rule.condition),
+        scoped=rule.scope is not None,
+        is_gated=any((rule.scope, rule.sample, rule.dedupe, rule.limit)),
         edits=rule.edits,
         log=rule.log,
         outputs=rule.outputs,
+        has_more=any((rule.counts, rule.observes, rule.output_maps, rule.traces, rule.trace_maps)),
         flow=rule.flow,
         target=rule.target,
+        rule=rule,
     )

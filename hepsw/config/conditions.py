@@ -27,8 +27,8 @@ class Equal:
 class Between:
     """The number is in the range; both ends count."""
 
-    low: int
-    high: int
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)

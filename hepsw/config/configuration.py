@@ -6,19 +6,19 @@ sockets. All of it compares by value, so a reload can tell what changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from hepsw.config.conditions import Condition
-    from hepsw.config.models import Batch, Destination, Log, Reload
+    from hepsw.config.models import Batch, Destination, Log, Reload, Switch, Trace
     from hepsw.config.template import Template
     from hepsw.config.units import Url
-    from hepsw.fields import Field, Value
+    from hepsw.fields import Field, Reading, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,10 @@ class Listener:
 class StoreSettings:
     """A store with its file name made absolute."""
 
+    scheme: str
+    """`sqlite`, `pcap`, `jsonl` or `postgres`."""
     file: Path
+    """An empty path for a database."""
     batch: Batch
 
 
@@ -49,7 +52,78 @@ class Flow(Enum):
     STOP = "stop"
     CONTINUE = "continue"
     GOTO = "goto"
+    CALL = "call"
+    """Comes back, unless a rule there decides."""
+    RESUME = "resume"
+    """Goes on in the target table, the payload read as SIP."""
     DROP = "drop"
+
+    @property
+    def decides(self) -> bool:
+        """True where the rules behind it are not reached by a packet that matched."""
+        return self not in {Flow.CONTINUE, Flow.CALL}
+
+
+TO_TABLES: Final = frozenset({Flow.GOTO, Flow.CALL, Flow.RESUME})
+"""Flows whose target is a table."""
+
+
+class Scope(Enum):
+    """What a rule that matched once matches again."""
+
+    TRANSACTION = "transaction"
+    """Packets with the same Call-ID and CSeq number."""
+    DIALOG = "dialog"
+    """All packets of the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`sample`: which share of the packets that match is kept."""
+
+    keep: float
+    """0 to 1."""
+    by: Field
+    """Packets with the same value are kept or not kept together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dedupe:
+    """`dedupe`: copies of a packet that another agent reported are dropped."""
+
+    window_s: float
+    key: tuple[Field, ...]
+    """What two copies have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`limit`: a token bucket, or one for each value of a field."""
+
+    per_s: float
+    """Tokens that come back in a second."""
+    burst: float
+    """Tokens that a full bucket holds."""
+    per: Field | None
+    over_next: bool
+    """True: what is over the limit goes on with the next rule; false: it is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """`count.<name>`: a counter with labels."""
+
+    name: str
+    labels: tuple[tuple[str, Template], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """`observe.<name>`: a number found in the packet, with labels."""
+
+    name: str
+    value: Template
+    labels: tuple[tuple[str, Template], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +156,20 @@ class Rule:
     """Stores first, then destinations."""
     flow: Flow
     target: str = ""
-    """The table of a goto; the reason of a drop."""
+    """The table of a goto, call or resume; the reason of a drop."""
+    scope: Scope | None = None
+    """None: each packet is judged by itself."""
+    sample: Sample | None = None
+    dedupe: Dedupe | None = None
+    limit: Limit | None = None
+    counts: tuple[Count, ...] = ()
+    observes: tuple[Observe, ...] = ()
+    output_maps: tuple[Field, ...] = ()
+    """Map fields whose values name further outputs."""
+    traces: tuple[str, ...] = ()
+    """Names of `[traces.x]`."""
+    trace_maps: tuple[Field, ...] = ()
+    """Map fields whose values name further traces."""
 
     @property
     def path(self) -> str:
@@ -98,6 +185,63 @@ class Table:
     rules: tuple[Rule, ...]
     miss: tuple[str, ...]
     """Outputs; none means that the packet is dropped, counted `missed`."""
+    reads_payload: bool = True
+    """False with `parse = "never"`: no rule of it may ask what a payload says."""
+    miss_maps: tuple[Field, ...] = ()
+    """Map fields whose values name further outputs of a miss."""
+    miss_written: bool = field(default=False, compare=False)
+    """Whether the operator said what becomes of a packet that no rule decides. The default means
+    the same, but nobody thought of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One packet of a test."""
+
+    readings: tuple[tuple[Field, Reading], ...]
+    """What its fields are; what is not named is missing."""
+    frame: bytes | None
+    """A whole HEP frame; then `readings` are context."""
+    capture: tuple[Path, int] | None
+    """A capture file and the number of the frame in it, from 1."""
+    at_s: float
+    """When it comes, in seconds from the first."""
+    times: int = 1
+    """So often it comes, all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What must become of the last packet; None is not asked."""
+
+    rule: str | None = None
+    """`table/name` of the last rule that matched."""
+    path: tuple[str, ...] | None = None
+    """All rules that matched, in order."""
+    relay: frozenset[str] | None = None
+    store: frozenset[str] | None = None
+    trace: frozenset[str] | None = None
+    drop: str | None = None
+    missed: bool | None = None
+    log: str | None = None
+    """One of the lines."""
+    after: Condition | None = None
+    """What holds of the packet at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test of the configuration."""
+
+    name: str
+    place: tuple[str | int, ...]
+    """Where it is written."""
+    table: str | None
+    """Where the packets enter; None: at the entry of their listener."""
+    rule: str | None
+    """The rule that must be on the path."""
+    given: tuple[Given, ...]
+    expect: Expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +251,10 @@ class Configuration:
     listeners: tuple[Listener, ...]
     destinations: Mapping[str, Destination]
     stores: Mapping[str, StoreSettings]
+    traces: Mapping[str, Trace]
     tables: Mapping[str, Table]
+    cases: tuple[Case, ...]
+    switch: Switch
     reload: Reload
     log: Log
     files: Mapping[Path, str]

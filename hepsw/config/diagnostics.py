@@ -41,58 +41,11 @@ _SEVERITY_COLORS: Final = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
-    """A kind of mistake, with the number that documentation and scripts know it by."""
-
-    code: str
-    """HEP and three digits, the first of which is its family."""
-    title: str
-
-
-CODES: Final[Mapping[str, Code]] = {
-    code.code: code
-    for code in (
-        Code("HEP101", "not TOML 1.0"),
-        Code("HEP102", "given twice"),
-        Code("HEP103", "a file that cannot be read"),
-        Code("HEP104", "unknown key"),
-        Code("HEP105", "a value of the wrong type"),
-        Code("HEP106", "a value that does not fit"),
-        Code("HEP107", "something is missing"),
-        Code("HEP108", "not yet supported"),
-        Code("HEP109", "an operator that does not fit"),
-        Code("HEP110", "unknown field"),
-        Code("HEP111", "a rule that goes on in two ways"),
-        Code("HEP112", "not an RE2 expression"),
-        Code("HEP113", "a template that cannot be read"),
-        Code("HEP114", "a field that is no chunk is written"),
-        Code("HEP115", "a chunk both set and unset"),
-        Code("HEP201", "unknown destination"),
-        Code("HEP202", "unknown table"),
-        Code("HEP203", "unknown set"),
-        Code("HEP204", "unknown matcher"),
-        Code("HEP206", "rules, but none where packets enter"),
-        Code("HEP207", "unknown store"),
-        Code("HEP208", "a set's file that cannot be read"),
-        Code("HEP209", "a name that cannot be looked up"),
-        Code("HEP303", "a table whose rules are all switched off"),
-        Code("HEP304", "a table that is never entered"),
-        Code("HEP305", "tables or matchers that go round in a circle"),
-        Code("HEP306", "something that is never used"),
-        Code("HEP308", "one table in two files"),
-        Code("HEP401", "a destination that is an own listener"),
-        Code("HEP403", "a secret that would be printed"),
-        Code("HEP404", "a plain string that looks like a pattern"),
-    )
-}
-"""Every code there is; a test finds each of them in the code that reports it and in the manual."""
-
-
-@dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One mistake at one place."""
 
     code: str
+    """What it is known by in `hepsw.config.codes`."""
     severity: Severity
     text: str
     file: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from typing import TYPE_CHECKING, Final
@@ -28,3 +29,18 @@ def read_file(file: Path) -> bytes:
     if len(octets) > MAX_FILE_BYTES:
         raise OSError(0, f"larger than {MAX_FILE_BYTES >> 20} MiB")
     return octets
+
+
+def fingerprint(file: Path) -> str:
+    """Return what tells a file's content from another; nothing for one that cannot be read.
+
+    The SHA-256 of what it holds, or of a large one (a geo database) its size and times: reading
+    those again and again would cost more than a reload.
+    """
+    try:
+        told = file.stat()
+        if told.st_size > MAX_FILE_BYTES:
+            return f"{told.st_size} octets, {told.st_mtime_ns} ns, inode {told.st_ino}"
+        return hashlib.sha256(read_file(file)).hexdigest()
+    except (OSError, ValueError):
+        return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hepsw.config.configuration import Flow
+from hepsw.config.configuration import TO_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,11 +14,18 @@ if TYPE_CHECKING:
 
 
 def check_graph(tables: Mapping[str, Table], listeners: Sequence[Listener], report: Report) -> None:
-    """Report circles of `goto` as errors, and tables that are never entered as warnings."""
+    """Report circles as errors, and tables that are never entered as warnings.
+
+    A circle of calls comes back no more than one of `goto`; so all ways to a table count alike.
+    """
     leads_to = {
-        name: [
-            rule.target for rule in table.rules if rule.flow is Flow.GOTO and rule.target in tables
-        ]
+        name: list(
+            dict.fromkeys(
+                rule.target
+                for rule in table.rules
+                if rule.flow in TO_TABLES and rule.target in tables
+            )
+        )
         for name, table in tables.items()
     }
     _circles(tables, leads_to, report)
@@ -32,7 +39,7 @@ def check_graph(tables: Mapping[str, Table], listeners: Sequence[Listener], repo
     for name, table in tables.items():
         if name not in entered and not report.problems.has_errors:
             block = "rules" if name in report.sources.data.get("rules", {}) else "tables"
-            hint = "by `entry` or `goto`" if table.rules else "it has no rules"
+            hint = "by `entry`, `goto`, `call` or `resume`" if table.rules else "it has no rules"
             report.key_warning("HEP304", f"table `{name}` is never entered", (block, name), hint)
 
 
@@ -59,14 +66,15 @@ def _circles(
 def _report_circle(circle: Sequence[str], tables: Mapping[str, Table], report: Report) -> None:
     table, target = circle[-2], circle[-1]
     rule = next(
-        rule for rule in tables[table].rules if rule.flow is Flow.GOTO and rule.target == target
+        rule for rule in tables[table].rules if rule.flow in TO_TABLES and rule.target == target
     )
+    key = rule.flow.value
     written = report.sources.data["rules"][table]
     at = next(
         at
         for at, block in enumerate(written)
-        if isinstance(block, dict) and (block.get("name"), block.get("goto")) == (rule.name, target)
+        if isinstance(block, dict) and (block.get("name"), block.get(key)) == (rule.name, target)
     )
     report.error(
-        "HEP305", f"tables go round in a circle: {' → '.join(circle)}", ("rules", table, at, "goto")
+        "HEP305", f"tables go round in a circle: {' → '.join(circle)}", ("rules", table, at, key)
     )

@@ -7,36 +7,50 @@ not reported again.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from hepsw.config import models
-from hepsw.config.configuration import Configuration, Listener, StoreSettings, Table
-from hepsw.config.files import read_file
+from hepsw.config.cases import CaseReader, names_of
+from hepsw.config.configuration import Configuration, Listener, Table
+from hepsw.config.environment import Environment
+from hepsw.config.files import fingerprint
+from hepsw.config.geo import Database
 from hepsw.config.graph import check_graph
+from hepsw.config.hiding import masked
 from hepsw.config.loops import check_loops
+from hepsw.config.maps import read_map
 from hepsw.config.match import BLOCK_WORDS, MatchReader
-from hepsw.config.names import NamedSet, Names, UnknownFieldError, check_not_generic
+from hepsw.config.names import Names, UnknownFieldError, check_not_generic
+from hepsw.config.not_run import refuse_what_does_not_run
+from hepsw.config.outputs import (
+    check_destinations,
+    check_exposure,
+    check_privacy,
+    check_traces,
+    read_stores,
+)
+from hepsw.config.payload import check_payload
 from hepsw.config.problems import Report
 from hepsw.config.rules import RuleReader
-from hepsw.config.sources import Sources, read_sources
+from hepsw.config.sets import read_sets
+from hepsw.config.sources import read_sources
 from hepsw.config.spelling import did_you_mean
 from hepsw.config.validate import salvaged, unknown_block, validated
-from hepsw.config.values import value_test
-from hepsw.fields import CATALOGUE, chunk_field, is_coming
+from hepsw.fields import CATALOGUE, GROUPS, chunk_field
 from hepsw.hep import ChunkKey, ChunkType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path as FilePath
 
-    from hepsw.config.configuration import Rule
+    from hepsw.config.configuration import Case, Rule
     from hepsw.config.diagnostics import Problems
     from hepsw.config.loops import Machine
+    from hepsw.config.sources import Sources
     from hepsw.config.spans import Path
     from hepsw.fields import Field
 
@@ -49,40 +63,45 @@ class Loaded:
     """None where any error was found."""
     problems: Problems
     texts: Mapping[str, str]
-    """The files by the names that the problems carry."""
+    """The files by the names that the problems carry, secrets masked."""
     files: Mapping[FilePath, str]
     """Every file that was read or that should have been there, with the SHA-256 of what it held."""
+    sources: Sources
+    """What was read, before it was judged."""
+    not_run: tuple[str, ...]
+    """What is written and this release does not carry out, each in a few words."""
+    cases: CaseReader | None = None
+    """Reads further packets and expectations by the names of this configuration; None where its
+    files could not be read."""
 
 
-def load(path: FilePath, machine: Machine | None = None) -> Loaded:
+def load(path: FilePath, machine: Machine | None = None, *, running: bool = False) -> Loaded:
     """Read and judge a configuration.
 
     Args:
         path: `hepsw.toml`; `rules/*.toml` beside it belong to it.
         machine: asked what depends on this machine; None leaves all of that out (`--offline`).
+        running: it is to run: what this release does not carry out is an error.
     """
     sources = read_sources(path)
     configuration = None
+    not_run: tuple[str, ...] = ()
+    cases = None
     # Half a configuration would answer with references to what the other half defines.
     if not sources.problems.has_errors:
-        configuration = _Loader(sources, machine).configuration()
+        loader = _Loader(sources, machine)
+        configuration = loader.configuration()
+        cases = loader.cases
+        not_run = refuse_what_does_not_run(sources.data, loader.report, running=running)
     return Loaded(
         configuration=None if sources.problems.has_errors else configuration,
         problems=sources.problems,
-        texts=sources.texts,
+        texts=masked(sources),
         files=sources.files,
+        sources=sources,
+        not_run=not_run,
+        cases=cases,
     )
-
-
-SetValue = tuple[Any, "Path", str]
-"""A value, the place to point at, and the words that name its line in a file."""
-
-SET_KINDS: Final = {
-    "ip": CATALOGUE["src_ip"],
-    "number": chunk_field("number", ChunkKey(0, 0), ChunkType.UINT64),
-    "string": CATALOGUE["node_name"],
-}
-"""A field that has the kind of each type of set."""
 
 
 class _Loader:
@@ -93,57 +112,98 @@ class _Loader:
         self.machine = machine
         self.report = Report(sources)
         self.data = sources.data
+        self.cases: CaseReader | None = None
 
     def configuration(self) -> Configuration:
+        report = self.report
+        offline = self.machine is None
         for block in self.data:
-            if block not in {*models.BLOCKS, "reload", "log"}:
-                unknown_block(block, self.report)
+            if block not in {*models.BLOCKS, *models.SETTINGS}:
+                unknown_block(block, report)
+        settings = {block: self._single(block, model) for block, model in models.SETTINGS.items()}
         names = Names(
             chunks=self._chunks(),
             listeners=self._listener_names(),
-            sets=self._sets(),
+            sets=read_sets(self._block("sets"), report, offline=offline),
             matchers=self._block("matchers"),
+            proto_types=self._proto_types(),
+            geo=self._geo(settings["geo"]),
         )
-        matches = MatchReader(names, self.report)
+        matches = MatchReader(names, report)
+        maps = self._named("maps", models.Map)
+        # Fields of maps that cannot be read are known by name all the same.
+        names.maps.update(dict.fromkeys(self._block("maps")))
+        for name, map_ in maps.items():
+            names.maps[name] = read_map(name, map_, names, report)
+        environment = Environment(report, offline=offline)
         destinations = self._named("destinations", models.Destination)
-        stores = self._stores()
+        written_stores = self._named("stores", models.Store)
+        stores = read_stores(written_stores, environment, report)
         for name in self._block("stores").keys() & self._block("destinations").keys():
-            self.report.key_error(
+            report.key_error(
                 "HEP102", f"a destination and a store are both called `{name}`", ("stores", name)
             )
-        settings = self._named("tables", models.Table)
+        traces = self._named("traces", models.Trace)
+        privacy = self._named("privacy", models.Privacy)
+        outputs = {**self._block("destinations"), **self._block("stores")}.keys()
         written = self._block("rules")
         reader = RuleReader(
             names,
             matches,
-            self.report,
+            report,
             destinations=self._block("destinations").keys(),
             stores=self._block("stores").keys(),
+            traces=self._block("traces").keys(),
+            maps=maps,
             tables={**self._block("tables"), **written}.keys(),
         )
-        tables = {
-            name: Table(
-                name=name,
-                rules=self._rules(name, written.get(name, []), reader),
-                miss=self._miss(name, settings.get(name), reader),
+        cases = self.cases = CaseReader(
+            names,
+            matches,
+            report,
+            rules=names_of(written),
+            destinations=self._block("destinations").keys(),
+            stores=self._block("stores").keys(),
+            traces=self._block("traces").keys(),
+        )
+        found: list[Case] = []
+        settings_of = self._named("tables", models.Table)
+        read_tables = {
+            name: self._table(
+                name,
+                settings_of.get(name),
+                self._rules(name, written.get(name, []), reader, cases, found),
+                reader,
             )
             for name in {**self._block("tables"), **written}
         }
+        found += cases.path_tests(self.data.get("tests", []))
         for name in names.matchers:
             matches.matcher(name)  # judged even while nothing uses it
-        listeners = self._listeners(written)
-        check_graph(tables, listeners, self.report)
-        check_loops(destinations, listeners, self.machine, self.report)
+        listeners = self._listeners(written, matches, environment)
+        check_graph(read_tables, listeners, report)
+        check_payload(read_tables, report)
+        check_loops(destinations, listeners, self.machine, report)
+        check_traces(traces, outputs, reader, report)
+        check_destinations(destinations, self._block("privacy").keys(), reader, environment, report)
+        check_exposure(destinations, self.machine, report)
+        check_privacy(privacy, environment)
+        for name, store in written_stores.items():
+            for column, template in store.columns.items():
+                reader.template(template, ("stores", name, "columns", column))
         # What could not be read may be just what uses the others.
-        if not self.report.problems.has_errors:
+        if not report.problems.has_errors:
             self._unused(names, reader)
         return Configuration(
             listeners=listeners,
             destinations=destinations,
             stores=stores,
-            tables=tables,
-            reload=self._single("reload", models.Reload) or models.Reload(),
-            log=self._single("log", models.Log) or models.Log(),
+            traces=traces,
+            tables=read_tables,
+            cases=tuple(found),
+            switch=settings["switch"],
+            reload=settings["reload"],
+            log=settings["log"],
             files=self.sources.files,
         )
 
@@ -167,7 +227,42 @@ class _Loader:
         return {name: value for name, value in found.items() if value is not None}
 
     def _single(self, block: str, model: type[models.Block]) -> Any:
-        return validated(model, self.data.get(block, {}), (block,), self.report)
+        """Return the settings of a block; what is wrong is reported, and the defaults taken."""
+        return validated(model, self.data.get(block, {}), (block,), self.report) or model()
+
+    def _proto_types(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for name, number in self._block("proto_types").items():
+            place = ("proto_types", name)
+            if not re.fullmatch("[A-Za-z][A-Za-z0-9_]{0,31}", name):
+                self.report.key_error(
+                    "HEP106", f"`{name}` names no payload type", place, "letters, digits and _"
+                )
+            elif isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 256:
+                self.report.error("HEP105", "a payload type is a number from 0 to 255", place)
+            elif name.upper() in found:
+                self.report.key_error("HEP102", f"`{name.upper()}` is given twice", place)
+            else:
+                found[name.upper()] = number
+        return found
+
+    def _geo(self, settings: models.Geo) -> dict[str, Database | None]:
+        """Open the databases that are named; offline, they are only known by name."""
+        found: dict[str, Database | None] = {}
+        for kind, name in (("city", settings.city), ("asn", settings.asn)):
+            if name is None:
+                continue
+            found[kind] = None
+            if self.machine is None:
+                continue
+            file = self.sources.folder(("geo", kind)) / name
+            self.sources.files[file] = fingerprint(file)
+            try:
+                found[kind] = Database(file)
+            except (OSError, ValueError) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                self.report.error("HEP213", f"cannot read {name}: {why}", ("geo", kind))
+        return found
 
     def _chunks(self) -> dict[str, Field]:
         chunks: dict[str, Field] = {}
@@ -176,9 +271,7 @@ class _Loader:
             key = ChunkKey(chunk.vendor, chunk.id)
             if name in CATALOGUE:
                 self.report.key_error("HEP102", f"`{name}` is a field already", place)
-            elif (
-                not re.fullmatch("[a-z][a-z0-9_]*", name) or name in BLOCK_WORDS or is_coming(name)
-            ):
+            elif not re.fullmatch("[a-z][a-z0-9_]*", name) or name in BLOCK_WORDS or name in GROUPS:
                 self.report.key_error(
                     "HEP106", f"`{name}` cannot name a chunk", place, "small letters, digits and _"
                 )
@@ -193,71 +286,9 @@ class _Loader:
                 chunks[name] = chunk_field(name, key, ChunkType(chunk.type))
         return chunks
 
-    def _sets(self) -> dict[str, NamedSet]:
-        sets = {}
-        for name, written in self._block("sets").items():
-            path: Path = ("sets", name)
-            if isinstance(written, list):
-                values: list[SetValue] = [
-                    (value, (*path, at), "") for at, value in enumerate(written)
-                ]
-                for value, place, _ in values:
-                    if isinstance(value, bool) or not isinstance(value, (str, int)):
-                        self.report.error("HEP105", "a set holds texts and whole numbers", place)
-                sets[name] = NamedSet(values)
-            else:
-                settings = validated(models.SetFile, written, path, self.report)
-                sets[name] = NamedSet(self._set_file(settings, path) if settings else [])
-        return sets
-
-    def _set_file(self, settings: models.SetFile, path: Path) -> list[SetValue]:
-        file = self.sources.folder(path) / settings.file
-        place = (*path, "file")
-        try:
-            octets = read_file(file)
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            self.sources.files[file] = ""
-            if self.machine is not None:
-                why = error.strerror if isinstance(error, OSError) else error
-                self.report.error("HEP208", f"cannot read {settings.file}: {why}", place)
-            return []
-        self.sources.files[file] = hashlib.sha256(octets).hexdigest()
-        try:
-            lines = octets.decode("utf-8").splitlines()
-        except UnicodeDecodeError:
-            self.report.error("HEP208", f"{settings.file} is not UTF-8", place)
-            return []
-        values: list[SetValue] = []
-        for number, line in enumerate(lines, 1):
-            text = line.partition("#")[0].strip()
-            if not text:
-                continue
-            origin = f"{settings.file}:{number}: "
-            try:
-                value_test(SET_KINDS[settings.type], text)
-            except ValueError as error:
-                self.report.error("HEP208", f"{origin}{error}", place)
-                return []
-            values.append((text, place, origin))
-        return values
-
-    def _stores(self) -> dict[str, StoreSettings]:
-        stores: dict[str, StoreSettings] = {}
-        for name, store in self._named("stores", models.Store).items():
-            path = ("stores", name)
-            try:
-                file = (self.sources.folder(path) / store.url).resolve()
-            except (OSError, RuntimeError) as error:
-                self.report.error("HEP106", f"no file {store.url}: {error}", (*path, "url"))
-                continue
-            if file in {read.resolve() for read in self.sources.files}:
-                self.report.error("HEP106", f"{store.url} is a file of this configuration", path)
-            if any(other.file == file for other in stores.values()):
-                self.report.error("HEP102", f"two stores write to {store.url}", (*path, "url"))
-            stores[name] = StoreSettings(file=file, batch=store.batch)
-        return stores
-
-    def _listeners(self, rules: Mapping[str, Any]) -> tuple[Listener, ...]:
+    def _listeners(
+        self, rules: Mapping[str, Any], matches: MatchReader, environment: Environment
+    ) -> tuple[Listener, ...]:
         listeners: list[Listener] = []
         names: set[str] = set()
         written = self.data.get("listen", [])
@@ -281,6 +312,11 @@ class _Loader:
                 )
             names.add(read.name or "")
             entry = self._entry(read, rules, path)
+            if read.from_ is not None:
+                matches.values(CATALOGUE["peer_ip"], read.from_, (*path, "from"))
+            for number, secret in enumerate(read.auth_key or ()):
+                environment.secret(secret, (*path, "auth_key", number))
+            self._listen_tls(read, path, environment)
             for index, url in enumerate(read.url):
                 if any(other.url == url for other in listeners):
                     self.report.error(
@@ -299,6 +335,20 @@ class _Loader:
                 )
         return tuple(listeners)
 
+    def _listen_tls(self, listen: models.Listen, path: Path, environment: Environment) -> None:
+        wanted = any(url.scheme == "tls" for url in listen.url)
+        if listen.tls is None:
+            if wanted:
+                self.report.key_error(
+                    "HEP107", "a `tls://` url wants `tls = { cert, key }`", (*path, "url")
+                )
+            return
+        if not wanted:
+            self.report.error("HEP106", "`tls` without a `tls://` url", (*path, "tls"))
+        environment.file(listen.tls.cert, (*path, "tls", "cert"))
+        environment.file(listen.tls.key, (*path, "tls", "key"), is_key=True)
+        environment.file(listen.tls.client_ca, (*path, "tls", "client_ca"))
+
     def _entry(self, listen: models.Listen, rules: Mapping[str, Any], path: Path) -> str | None:
         """Return the table that packets enter; None where there are no rules at all."""
         if not any(isinstance(written, list) and written for written in rules.values()):
@@ -315,15 +365,37 @@ class _Loader:
 
     # --- tables ---
 
-    def _miss(
-        self, name: str, settings: models.Table | None, reader: RuleReader
-    ) -> tuple[str, ...]:
+    def _table(
+        self,
+        name: str,
+        settings: models.Table | None,
+        rules: tuple[Rule, ...],
+        reader: RuleReader,
+    ) -> Table:
+        block = self._block("tables").get(name)
+        # A block that could not be read says what it says all the same.
+        said = isinstance(block, dict) and "miss" in block
         if settings is None:
-            return ()
-        miss = settings.miss
-        return reader.outputs(miss.relay, miss.store, ("tables", name, "miss"))
+            return Table(name=name, rules=rules, miss=(), miss_written=said)
+        path = ("tables", name, "miss")
+        miss, maps = reader.outputs(settings.miss.relay, settings.miss.store, path)
+        return Table(
+            name=name,
+            rules=rules,
+            miss=miss,
+            reads_payload=settings.parse != "never",
+            miss_maps=maps,
+            miss_written=said,
+        )
 
-    def _rules(self, table: str, written: object, reader: RuleReader) -> tuple[Rule, ...]:
+    def _rules(
+        self,
+        table: str,
+        written: object,
+        reader: RuleReader,
+        cases: CaseReader,
+        found: list[Case],
+    ) -> tuple[Rule, ...]:
         if not isinstance(written, list):
             self.report.key_error(
                 "HEP105",
@@ -349,11 +421,16 @@ class _Loader:
                 )
             names.add(read.name)
             rule = reader.read(read, table, path)
+            tests = [
+                cases.rule_test(test, table, read.name, (*path, "test", number))
+                for number, test in enumerate(read.test)
+            ]
             if read.enabled:
                 rules.append(rule)
+                found += [test for test in tests if test is not None]
         if written and not rules and not self.report.problems.has_errors:
             self.report.key_warning(
-                "HEP303", f"every rule of table `{table}` is switched off", ("rules", table)
+                "HEP309", f"every rule of table `{table}` is switched off", ("rules", table)
             )
         return tuple(rules)
 
@@ -370,7 +447,7 @@ class _Loader:
 
     def _unused(self, names: Names, reader: RuleReader) -> None:
         if any(self._block("rules").values()):
-            for block in ("destinations", "stores"):
+            for block in ("destinations", "stores", "traces"):
                 for name in self._block(block):
                     if name not in reader.used:
                         self.report.key_warning(
@@ -379,3 +456,6 @@ class _Loader:
         for name, named in names.sets.items():
             if not named.used:
                 self.report.key_warning("HEP306", f"set `{name}` is never used", ("sets", name))
+        for name in names.maps:
+            if name not in names.used_maps:
+                self.report.key_warning("HEP306", f"map `{name}` is never used", ("maps", name))

@@ -6,6 +6,7 @@ its own key; what can be read is read all the same, so one pass finds every mist
 
 from __future__ import annotations
 
+import math
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -29,11 +30,11 @@ from hepsw.config.conditions import (
     Starts,
     Test,
 )
-from hepsw.config.names import UnknownFieldError
+from hepsw.config.names import UnknownFieldError, flattened
 from hepsw.config.spelling import OPERATOR_WORDS, did_you_mean
 from hepsw.config.template import compile_re
-from hepsw.config.values import A_KIND, NUMERIC, TEXTUAL, number_of, value_test
-from hepsw.fields import Field, Kind
+from hepsw.config.values import A_KIND, NUMERIC, TEXTUAL, decimal_of, number_of, value_test
+from hepsw.fields import JSON, Field, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,17 +46,20 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Read = TypeVar("Read")
 
+_TEXTS: Final = TEXTUAL | {Kind.JSON}
+_NUMBERS: Final = NUMERIC | {Kind.JSON}
+
 OPERATORS: Final = {
-    "prefix": TEXTUAL,
-    "suffix": TEXTUAL,
-    "contains": TEXTUAL,
-    "glob": TEXTUAL,
-    "re": TEXTUAL,
-    "hex": TEXTUAL,
-    "ge": NUMERIC,
-    "gt": NUMERIC,
-    "le": NUMERIC,
-    "lt": NUMERIC,
+    "prefix": _TEXTS,
+    "suffix": _TEXTS,
+    "contains": _TEXTS,
+    "glob": _TEXTS,
+    "re": _TEXTS,
+    "hex": _TEXTS,
+    "ge": _NUMBERS,
+    "gt": _NUMBERS,
+    "le": _NUMBERS,
+    "lt": _NUMBERS,
     "in": frozenset(Kind),
     "eq": frozenset(Kind),
     "not": frozenset(Kind),
@@ -72,6 +76,10 @@ are no patterns in telephony."""
 NESTING: Final = 32
 """Deepest nesting of match blocks."""
 
+PARTS: Final = 10_000
+"""Conditions of one rule, those of its matchers among them: matchers that use each other twice
+double with every step."""
+
 BLOCK_WORDS: Final = ("any", "all", "not", "is")
 """Keys of a match block that are no fields."""
 
@@ -87,11 +95,39 @@ class MatchReader:
         self.names = names
         self.report = report
         self._matchers: dict[str, Condition] = {}
+        self._sizes: dict[int, tuple[int, Condition]] = {}
         self._open: list[str] = []
         """Matchers being read, each named by the one before it."""
 
-    def read(self, block: Any, path: Path, depth: int = 0) -> Condition:
+    def read(self, block: Any, path: Path) -> Condition:
         """Return what a match block means; parts that cannot be read are left out."""
+        condition = self._read(block, path, 0)
+        size = self._size(condition)
+        if size > PARTS:
+            self.report.error(
+                "HEP105", f"{size} conditions, with those of matchers: {PARTS} at most", path
+            )
+            return ALWAYS
+        return condition
+
+    def _size(self, condition: Condition) -> int:
+        """Return how many conditions a block comes to; what matchers share is looked at once."""
+        known = self._sizes.get(id(condition))
+        if known is not None:
+            return known[0]
+        match condition:
+            case All(parts) | Some(parts):
+                size = 1 + sum(map(self._size, parts))
+            case Negation(part):
+                size = 1 + self._size(part)
+            case _:
+                size = 1
+        # With the condition itself: its id must not be another's while this is remembered.
+        self._sizes[id(condition)] = size, condition
+        return size
+
+    def _read(self, block: Any, path: Path, depth: int) -> Condition:
+        """Return what a block means, which may stand in another."""
         if not isinstance(block, dict):
             self.report.error("HEP105", "a match block is a table of conditions", path)
             return ALWAYS
@@ -99,16 +135,16 @@ class MatchReader:
             self.report.error("HEP105", f"match blocks nest deeper than {NESTING}", path)
             return ALWAYS
         parts = []
-        for key, written in block.items():
+        for key, written, place in flattened(block, path):
             with suppress(Unreadable):
-                parts.append(self._entry(key, written, (*path, key), depth))
+                parts.append(self._entry(key, written, place, depth))
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def matcher(self, name: str) -> Condition:
         """Return what a matcher means; each is read once, whoever uses it."""
         if name not in self._matchers:
             self._open.append(name)
-            self._matchers[name] = self.read(self.names.matchers[name], ("matchers", name))
+            self._matchers[name] = self._read(self.names.matchers[name], ("matchers", name), 0)
             self._open.pop()
         return self._matchers[name]
 
@@ -124,13 +160,13 @@ class MatchReader:
                 if not isinstance(written, list) or not written:
                     raise self._refuse("HEP105", f"`{key}` wants a list of match blocks", path)
                 parts = tuple(
-                    self.read(part, (*path, at), depth + 1) for at, part in enumerate(written)
+                    self._read(part, (*path, at), depth + 1) for at, part in enumerate(written)
                 )
                 return Some(parts) if key == "any" else All(parts)
             case "not":
                 if written == {}:
                     raise self._refuse("HEP105", "`not` of nothing never matches", path)
-                return Negation(self.read(written, path, depth + 1))
+                return Negation(self._read(written, path, depth + 1))
             case "is":
                 return self._is(written, path)
             case _:
@@ -162,7 +198,7 @@ class MatchReader:
             field = self.names.field(key)
         except UnknownFieldError as error:
             hint = error.hint
-            if error.code == "HEP110":
+            if error.code == "HEP110" and "." not in key:
                 meant = did_you_mean(key, [*self.names.known, *BLOCK_WORDS])
                 hint = f"did you mean `{meant}`?" if meant else hint
             self.report.key_error(error.code, str(error), path, hint)
@@ -204,6 +240,9 @@ class MatchReader:
         if kinds is None:
             meant = did_you_mean(operator, OPERATORS, foreign=OPERATOR_WORDS)
             hint = f"did you mean `{meant}`?" if meant else "operators: " + " ".join(OPERATORS)
+            if field.kind is Kind.JSON and field.name.startswith(JSON) and not meant:
+                path = f"{field.name.removeprefix(JSON)}.{operator}"
+                hint = f'a path stands in quotes: `json."{path}"`'
             self.report.key_error("HEP109", f"unknown operator `{operator}`", place, hint)
             raise Unreadable
         if field.kind not in kinds:
@@ -263,6 +302,8 @@ class MatchReader:
 
     def _bound(self, field: Field, operator: str, operand: Any, path: Path) -> Test:
         try:
+            if field.kind in {Kind.DECIMAL, Kind.JSON}:
+                return _decimal_bound(operator, decimal_of(field, operand))
             number = number_of(field, operand)
         except ValueError as error:
             raise self._refuse("HEP106", str(error), path) from None
@@ -302,6 +343,12 @@ class MatchReader:
         raise self._refuse("HEP106", f"not octets in hexadecimal: {text!r}", path)
 
     # --- values ---
+
+    def values(self, field: Field, written: Any, path: Path) -> Test | None:
+        """Return what values, lists or sets of a field mean; None where that was reported."""
+        with suppress(Unreadable):
+            return self._test(field, written, path)
+        return None
 
     def _test(self, field: Field, written: Any, path: Path) -> Test:
         """Read a value, a list of values or `"@set"`: any of them."""
@@ -344,7 +391,12 @@ class MatchReader:
             test = value_test(field, written, literal=literal)
         except ValueError as error:
             raise self._refuse("HEP106", str(error), path) from None
-        if field.kind in TEXTUAL and not literal and LOOKS_LIKE_A_PATTERN.search(written):
+        if (
+            field.kind in _TEXTS
+            and not literal
+            and isinstance(written, str)
+            and LOOKS_LIKE_A_PATTERN.search(written)
+        ):
             self.report.warning(
                 "HEP404",
                 f"a plain string is exact: {written!r} looks like a pattern",
@@ -352,6 +404,12 @@ class MatchReader:
                 "write { re = … } or { glob = … }, or { eq = … } if it is meant so",
             )
         return test
+
+
+def _decimal_bound(operator: str, number: float) -> Between:
+    low = {"ge": number, "gt": math.nextafter(number, math.inf)}.get(operator, -math.inf)
+    high = {"le": number, "lt": math.nextafter(number, -math.inf)}.get(operator, math.inf)
+    return Between(low, high)
 
 
 def _each(items: Iterable[Item], read: Callable[[Item], Read]) -> list[Read]:

@@ -26,19 +26,26 @@ class Report:
         self.problems.error(code, text, *self.sources.where(path), hint=hint)
 
     def error_inside(
-        self, code: str, text: str, path: Path, string: tuple[str, int], hint: str | None = None
+        self,
+        code: str,
+        text: str,
+        path: Path,
+        string: tuple[str, int, int | None],
+        hint: str | None = None,
     ) -> None:
         """Report an error inside a string, at its own column where the string stands as written.
 
-        `string` is the string as TOML gave it, with the number of characters before the trouble.
+        `string` is the string as TOML gave it, with the number of characters before the trouble,
+        and of the trouble; None: all that follows.
         """
-        written, column = string
+        written, column, length = string
         file, span = self.sources.where(path)
         if span is not None:
             line = self.sources.texts[file].split("\n")[span.line - 1]
             # With escapes, or over several lines, the whole string is what can be pointed at.
             if line[span.column : span.end - 2] == written:
-                span = Span(span.line, span.column + 1 + column, max(1, len(written) - column))
+                length = len(written) - column if length is None else length
+                span = Span(span.line, span.column + 1 + column, max(1, length))
         self.problems.error(code, text, file, span, hint=hint)
 
     def key_error(self, code: str, text: str, path: Path, hint: str | None = None) -> None:
@@ -53,11 +60,29 @@ class Report:
         """Report a warning at the key of a path."""
         self.problems.warning(code, text, *self.sources.where(path, key=True), hint=hint)
 
-    def unknown(self, code: str, what: str, name: object, path: Path, legal: Iterable[str]) -> None:
-        """Report a name that nothing has, with what it may have been meant to be."""
+    def unknown(
+        self,
+        code: str,
+        what: str,
+        name: object,
+        path: Path,
+        legal: Iterable[str],
+        *,
+        because: str = "",
+    ) -> None:
+        """Report a name that nothing has, with what it may have been meant to be.
+
+        Args:
+            code: of the kind of name.
+            what: it should name.
+            name: as written.
+            path: where.
+            legal: the names there are.
+            because: why it has to be one, where that is not seen at its place.
+        """
         known = sorted(legal)
         meant = did_you_mean(str(name), known, foreign={})
         hint = f"did you mean `{meant}`?" if meant else None
         if hint is None:
             hint = f"known here: {', '.join(known[:8])}" if known else f"there is no {what} at all"
-        self.error(code, f"unknown {what} `{name}`", path, hint)
+        self.error(code, f"unknown {what} `{name}`{because}", path, hint)

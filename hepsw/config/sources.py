@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 JOINED: Final = frozenset({"listen", "tests"})
 """Arrays of tables at the top of a file; those under `rules` are joined table by table."""
 
+SCHEMA: Final = "$schema"
+"""The key by which a file tells editors its schema: each file may, and nothing follows from it."""
+
 
 class Where(NamedTuple):
     """A place in a file."""
@@ -153,6 +156,8 @@ class _Merge:
 
     def document(self, data: dict[str, Any]) -> None:
         for block, written in data.items():
+            if block == SCHEMA:
+                continue
             if block in JOINED and isinstance(written, list):
                 self._join((block,), written)
             elif block == "rules" and isinstance(written, dict):

@@ -28,10 +28,12 @@ FIRST_OF_HASH: Final = 16
 class TemplateError(ValueError):
     """A template that cannot be read."""
 
-    def __init__(self, message: str, column: int) -> None:
+    def __init__(self, message: str, column: int, length: int | None = None) -> None:
         super().__init__(message)
         self.column = column
         """Characters from the start of the template to the trouble."""
+        self.length = length
+        """Characters of what is wrong; None: all that follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def _slot(source: str, start: int, lookup: Callable[[str], Field]) -> tuple[Slot
     try:
         found = lookup(name)
     except ValueError as error:
-        raise TemplateError(str(error), name_at) from None
+        raise TemplateError(str(error), name_at, len(name)) from None
     return Slot(found, tuple(_filter(word, at) for word, at in rest)), end
 
 
@@ -146,12 +148,12 @@ def _filter(word: str, at: int) -> Callable[[bytes], bytes]:
     maker = FILTERS.get(name)
     if maker is None:
         known = ", ".join(FILTERS)
-        raise TemplateError(f"unknown filter `{name}`; there are {known}", at)
+        raise TemplateError(f"unknown filter `{name}`; there are {known}", at, len(name))
     try:
         return maker(_arguments(rest) if colon else [])
     except (ValueError, IndexError) as error:
         reason = "its argument is missing" if isinstance(error, IndexError) else str(error)
-        raise TemplateError(f"filter `{name}`: {reason}", at) from None
+        raise TemplateError(f"filter `{name}`: {reason}", at, len(word)) from None
 
 
 def _arguments(text: str) -> list[str]:

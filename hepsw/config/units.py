@@ -5,8 +5,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _OCTETS: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -15,6 +18,8 @@ LONGEST: Final = 10 * 366 * 86400
 """Seconds of the longest duration that means anything here."""
 HEP_PORT: Final = 9060
 """Where HEP is spoken when a url names no port; OpenSIPS' `hep_relay` would take 5060."""
+_PORTS: Final = {"tls": 9061, "sip": 5060}
+"""Ports of the schemes that have another."""
 
 
 def duration(written: object) -> float:
@@ -42,6 +47,71 @@ def size(written: object) -> int:
     if isinstance(written, str) and (found := re.fullmatch(pattern, written)):
         return int(found[1]) * _OCTETS[found[2]]
     raise ValueError(f'not a size such as "512KiB", "16MiB": {written!r}')
+
+
+def rate(written: object) -> float:
+    """Read `"200/s"`, `"30/m"`, `"5/h"` as a number a second.
+
+    Raises:
+        ValueError: it is not a rate.
+    """
+    pattern = r"([0-9]{1,9}(?:\.[0-9]{1,3})?)/(s|m|h)"
+    if isinstance(written, str) and (found := re.fullmatch(pattern, written)):
+        number = float(found[1])
+        if number <= 0:
+            raise ValueError("a rate is more than 0; `drop` lets nothing pass")
+        return number / _SECONDS[found[2]]
+    raise ValueError(f'not a rate such as "200/s", "30/m": {written!r}')
+
+
+def share(written: object) -> float:
+    """Read `"10%"` as a number from 0 to 1.
+
+    Raises:
+        ValueError: it is not a share.
+    """
+    pattern = r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%"
+    if isinstance(written, str) and (found := re.fullmatch(pattern, written)):
+        percent = float(found[1])
+        if not 0 < percent <= 100:
+            raise ValueError(f"a share is more than 0% and at most 100%: {written!r}")
+        return percent / 100
+    raise ValueError(f'not a share such as "10%", "0.5%": {written!r}')
+
+
+def rate_text(per_s: float) -> str:
+    """Write a number a second as `rate` reads it: exactly, and in whole numbers if it can be."""
+    texts = [f"{per_s * _SECONDS[unit]:.3f}".rstrip("0").rstrip(".") + f"/{unit}" for unit in "smh"]
+    exact = [text for text in texts if _reads(rate, text, per_s)]
+    return next((text for text in exact if "." not in text), (exact or texts)[0])
+
+
+def share_text(part: float) -> str:
+    """Write a number from 0 to 1 as `share` reads it."""
+    return f"{100 * part:.6f}".rstrip("0").rstrip(".") + "%"
+
+
+def _reads(reader: Callable[[str], float], text: str, number: float) -> bool:
+    try:
+        return reader(text) == number
+    except ValueError:
+        return False
+
+
+def duration_text(seconds: float) -> str:
+    """Write seconds as `duration` reads them, in the largest unit that leaves no fraction."""
+    for unit, length in reversed(_SECONDS.items()):
+        number = seconds / length
+        if number >= 1 and number == int(number):
+            return f"{int(number)}{unit}"
+    # Not "e-07": nine decimals are what `duration` takes.
+    return f"{seconds * 1000:.9f}".rstrip("0").rstrip(".") + "ms"
+
+
+def size_text(octets: int) -> str:
+    """Write octets as `size` reads them, in the largest unit that leaves no fraction."""
+    unit = next(unit for unit, length in reversed(_OCTETS.items()) if octets % length == 0)
+    return f"{octets // _OCTETS[unit]}{unit}" if octets else "0B"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +158,7 @@ def url(written: object) -> Url:
         raise ValueError(f"port 0 in the url {written!r}")
     if parts.path or parts.query or parts.fragment or parts.username is not None:
         raise ValueError(f"nothing may follow the port in the url {written!r}")
-    return Url(parts.scheme, host, port or HEP_PORT)
+    return Url(parts.scheme, host, port or _PORTS.get(parts.scheme, HEP_PORT))
 
 
 def _is_address(host: str) -> bool:

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from hepsw.config.models import BLOCKS, NOT_YET, Block
+from hepsw.config.models import BLOCKS, SETTINGS, Block, blocks
 from hepsw.config.spelling import did_you_mean
+from hepsw.config.units import duration_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic_core import ErrorDetails
 
     from hepsw.config.problems import Report
@@ -70,16 +73,16 @@ def _report_all(
 
 
 def _report(model: type[Block], found: ErrorDetails, path: Path, report: Report) -> None:
-    place = (*path, *found["loc"])
+    # Which shape of a value was judged is no step of the operator's.
+    steps = tuple(step for step in found["loc"] if not str(step).startswith("<"))
+    place = (*path, *steps)
     context = found.get("ctx", {})
     match found["type"]:
         case "extra_forbidden":
-            _unknown_key(_model_at(model, found["loc"][:-1]), place, report)
+            _unknown_key(_model_at(model, steps[:-1]), place, report)
         case "missing":
             block = ".".join(str(step) for step in path if not isinstance(step, int))
-            report.key_error("HEP107", f"`{found['loc'][-1]}` is missing in `{block}`", place[:-1])
-        case "not_yet":
-            report.error("HEP108", found["msg"], place)
+            report.key_error("HEP107", f"`{steps[-1]}` is missing in `{block}`", place[:-1])
         case "value_error":
             report.error("HEP106", str(context["error"]), place)
         case "literal_error":
@@ -96,9 +99,11 @@ def _report(model: type[Block], found: ErrorDetails, path: Path, report: Report)
         case "too_short" | "string_too_short":
             report.error("HEP106", f"`{_key(place)}` is empty", place)
         case "greater_than":
-            report.error("HEP106", f"`{_key(place)}` must be more than {context['gt']}", place)
+            _bound(found, "more than", context["gt"], place, report)
         case "less_than_equal":
-            report.error("HEP106", f"`{_key(place)}` must be at most {context['le']}", place)
+            _bound(found, "at most", context["le"], place, report)
+        case "greater_than_equal":
+            _bound(found, "at least", context["ge"], place, report)
         case "string_pattern_mismatch":
             report.error(
                 "HEP106", f"{found['input']!r} is no name: letters, digits and `_ . -`", place
@@ -107,15 +112,19 @@ def _report(model: type[Block], found: ErrorDetails, path: Path, report: Report)
             report.error("HEP106", f"`{_key(place)}`: {found['msg'].lower()}", place)
 
 
+def _bound(found: ErrorDetails, than: str, bound: float, place: Path, report: Report) -> None:
+    # Of all that is written as a text, only durations have bounds other than 0.
+    is_duration = isinstance(found["input"], str) and bound > 0
+    limit = duration_text(bound) if is_duration else f"{bound:g}"
+    report.error("HEP106", f"`{_key(place)}` must be {than} {limit}", place)
+
+
 def _key(place: Path) -> str:
     return next((step for step in reversed(place) if isinstance(step, str)), "")
 
 
 def _unknown_key(model: type[BaseModel] | None, place: Path, report: Report) -> None:
     key = str(place[-1])
-    if model is not None and issubclass(model, Block) and key in NOT_YET.get(model, ()):
-        report.key_error("HEP108", f"`{key}` is not yet supported", place)
-        return
     legal = legal_keys(model)
     meant = did_you_mean(key, legal, _EVERYWHERE)
     hint = f"did you mean `{meant}`?" if meant else f"legal here: {' '.join(legal)}"
@@ -124,10 +133,7 @@ def _unknown_key(model: type[BaseModel] | None, place: Path, report: Report) -> 
 
 def unknown_block(key: str, report: Report) -> None:
     """Report a name at the top of a file that is no block."""
-    if key in NOT_YET[None]:
-        report.key_error("HEP108", f"`{key}` is not yet supported", (key,))
-        return
-    meant = did_you_mean(key, [*BLOCKS, "reload", "log"], _EVERYWHERE)
+    meant = did_you_mean(key, [*BLOCKS, *SETTINGS], _EVERYWHERE)
     hint = f"did you mean `{meant}`?" if meant else None
     report.key_error("HEP104", f"unknown block `{key}`", (key,), hint)
 
@@ -147,14 +153,17 @@ def _model_at(model: type[BaseModel], steps: tuple[int | str, ...]) -> type[Base
             continue
         by_key = {field.alias or name: field for name, field in found.model_fields.items()}
         field = by_key.get(step)
-        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
-        found = next(
-            (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None
-        )
+        found = next(models_in(field.annotation), None) if field else None
     return found
 
 
-_EVERYWHERE: Final = sorted(
-    {key for model in Block.__subclasses__() for key in legal_keys(model)} | set(BLOCKS)
-)
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models that a type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from models_in(part)
+
+
+_EVERYWHERE: Final = sorted({key for model in blocks() for key in legal_keys(model)} | set(BLOCKS))
 """Every key there is, for a word that is right in another place."""

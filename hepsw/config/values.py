@@ -7,16 +7,17 @@ exact. What cannot be read raises ValueError with what it is not; who asked know
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from datetime import date, datetime
 from typing import Final
 
 from hepsw.config.conditions import Between, Equal, Test, Within
 from hepsw.config.spelling import did_you_mean
-from hepsw.fields import Field, Kind, time_us
+from hepsw.fields import Field, Kind, Value, time_us
 
 TEXTUAL: Final = frozenset({Kind.TEXT, Kind.OCTETS})
-NUMERIC: Final = frozenset({Kind.NUMBER, Kind.TIME, Kind.MAC})
+NUMERIC: Final = frozenset({Kind.NUMBER, Kind.DECIMAL, Kind.TIME, Kind.MAC})
 
 A_KIND: Final = {
     Kind.NUMBER: "a number",
@@ -25,6 +26,8 @@ A_KIND: Final = {
     Kind.OCTETS: "octets",
     Kind.TIME: "a time",
     Kind.MAC: "a MAC address",
+    Kind.DECIMAL: "a number",
+    Kind.JSON: "whatever the payload has there",
 }
 
 
@@ -62,6 +65,10 @@ def value_test(field: Field, written: object, *, literal: bool = False) -> Test:
         return Equal(frozenset({_known_word(field, written).encode()}))
     if field.kind is Kind.IP:
         return _address(written, literal=literal)
+    if field.kind is Kind.JSON:
+        return Equal(frozenset({_json_value(field, written)}))
+    if field.kind is Kind.DECIMAL:
+        return _decimal(field, written, literal=literal)
     if (
         not literal
         and field.kind is Kind.NUMBER
@@ -74,6 +81,51 @@ def value_test(field: Field, written: object, *, literal: bool = False) -> Test:
             raise ValueError(f"the range {written!r} is empty")
         return Between(low, high)
     return Equal(frozenset({number_of(field, written)}))
+
+
+def _json_value(field: Field, written: object) -> Value:
+    """Return a text, number or boolean as the payload's readers give it."""
+    if isinstance(written, bool):
+        return b"true" if written else b"false"
+    if isinstance(written, str):
+        return written.encode()
+    if isinstance(written, (int, float)) and math.isfinite(written):
+        return written
+    raise ValueError(
+        f"`{field.name}` is a text, a number or a boolean of JSON, not {toml_type(written)}"
+    )
+
+
+def _decimal(field: Field, written: object, *, literal: bool) -> Test:
+    """Read a number that may have a fraction, or a range of them."""
+    one = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)"
+    if (
+        not literal
+        and isinstance(written, str)
+        and (found := re.fullmatch(rf"{one}-{one}?", written))
+    ):
+        low, high = float(found[1]), float(found[2]) if found[2] else math.inf
+        if low > high:
+            raise ValueError(f"the range {written!r} is empty")
+        return Between(low, high)
+    return Equal(frozenset({decimal_of(field, written)}))
+
+
+def decimal_of(field: Field, written: object) -> float:
+    """Read one number that may have a fraction.
+
+    Raises:
+        ValueError: with what it is not.
+    """
+    if isinstance(written, str) and field.kind is Kind.DECIMAL:
+        read = field.parse(written)
+        assert isinstance(read, float)  # noqa: S101 - that is how decimals are read
+        return read
+    if isinstance(written, bool) or not isinstance(written, (int, float)):
+        raise ValueError(f"`{field.name}` wants a number, not {toml_type(written)}")
+    if not math.isfinite(written):
+        raise ValueError(f"not a number: {written}")
+    return float(written)
 
 
 def number_of(field: Field, written: object) -> int:

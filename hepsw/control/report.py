@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rich.table import Table
 
@@ -63,6 +63,7 @@ def as_tables(ledger: Snapshot, width: int | None) -> str:
         _listeners(ledger["listeners"]),
         _rules(ledger["switch"]["rules"]),
         _switch(ledger["switch"]),
+        *_counted(ledger["switch"]),
         _sinks(ledger["sinks"]),
     )
     with console.capture() as text:
@@ -105,13 +106,16 @@ def _rules(accounts: Snapshot) -> Table:
         by_hits = sorted(accounts, key=lambda path: -accounts[path]["packets"])
         shown = {path: accounts[path] for path in by_hits[:RULES]}
         title = f"rules, the {RULES} of {len(accounts):,} that matched most"
-    table = _table(title, "", "packets", "octets", "edits refused")
+    columns = ["packets", "octets", "edits refused"]
+    drops = any(account["dropped"] for account in shown.values())
+    table = _table(title, "", *columns, *(["copies and excess dropped"] if drops else []))
     for path, account in shown.items():
         table.add_row(
             path,
             f"{account['packets']:,}",
             f"{account['octets']:,}",
             _reasons(account["edits_refused"]),
+            *([_reasons(account["dropped"])] if drops else []),
         )
     return table
 
@@ -127,6 +131,39 @@ def _switch(account: Snapshot) -> Table:
         f"{account['fan_out']:,}",
     )
     return table
+
+
+def _counted(account: Snapshot) -> Iterator[Table]:
+    """Yield what rules counted and observed, the largest series first; nothing if there is none."""
+    counters = [
+        (f"{name}{{{labels}}}" if labels else name, number)
+        for name, series in account["counters"].items()
+        for labels, number in series.items()
+    ]
+    if counters:
+        counters.sort(key=lambda one: -one[1])
+        table = _table(_first("counters", counters), "", "packets")
+        for name, number in counters[:RULES]:
+            table.add_row(name, f"{number:,}")
+        yield table
+    observed = [
+        (f"{name}{{{labels}}}" if labels else name, numbers)
+        for name, series in account["observed"].items()
+        for labels, numbers in series.items()
+    ]
+    if observed:
+        observed.sort(key=lambda one: -one[1]["count"])
+        table = _table(_first("observed", observed), "", "packets", "average", "last")
+        for name, numbers in observed[:RULES]:
+            average = numbers["sum"] / numbers["count"]
+            table.add_row(
+                name, f"{numbers['count']:,}", f"{average:,.6g}", f"{numbers['last']:,.6g}"
+            )
+        yield table
+
+
+def _first(title: str, rows: Sequence[object]) -> str:
+    return title if len(rows) <= RULES else f"{title}, the first {RULES} of {len(rows):,}"
 
 
 def _sinks(accounts: Snapshot) -> Table:

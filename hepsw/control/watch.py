@@ -8,11 +8,10 @@ because saving is rarely one step.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from hepsw.config.files import read_file
+from hepsw.config.files import fingerprint
 from hepsw.config.sources import rule_files
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class Watch:
 
     def _hashes(self) -> dict[Path, str]:
         files = self._files()
-        return {file: found for file in files if (found := _hash(file)) or file in self._seen}
+        return {file: found for file in files if (found := fingerprint(file)) or file in self._seen}
 
 
 def _stamp(file: Path) -> Stamp:
@@ -103,11 +102,3 @@ def _stamp(file: Path) -> Stamp:
     except OSError:
         return None
     return told.st_mtime_ns, told.st_size, told.st_ino
-
-
-def _hash(file: Path) -> str:
-    """Return the SHA-256 of a file, nothing for one that cannot be read."""
-    try:
-        return hashlib.sha256(read_file(file)).hexdigest()
-    except (OSError, ValueError):
-        return ""

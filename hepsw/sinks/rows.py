@@ -36,6 +36,7 @@ LEFT_OUT: Final = frozenset(
         "auth_key",  # a secret: who may read the table need not see it in a column
         "payload",  # these two are computed from `frame`, so that no octet is stored twice
         "compressed_payload",
+        "peer_name",  # no listener asks for a certificate yet
         "ip",  # either end: src_ip and dst_ip say it
         "port",
         "size",  # length(frame)
@@ -44,7 +45,9 @@ LEFT_OUT: Final = frozenset(
 )
 """Fields of the catalogue that are no column of their own."""
 
-_FIELDS: Final = tuple(field for field in CATALOGUE.values() if field.name not in LEFT_OUT)
+_FIELDS: Final = tuple(
+    field for field in CATALOGUE.values() if field.name not in LEFT_OUT and not field.parses
+)
 
 _TYPES: Final = {
     Kind.NUMBER: "INTEGER",

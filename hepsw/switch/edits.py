@@ -31,7 +31,7 @@ def edited(view: View, edits: Sequence[Edit], refused: Counter[str]) -> View:
         edits: what the rule writes and removes.
         refused: counts, by reason, the edits that were not made.
     """
-    changes: dict[str | ChunkKey, Value | None] = {}
+    changes: dict[str | ChunkKey, int | bytes | None] = {}
     for wanted in edits:
         assert wanted.field.edit is not None  # noqa: S101 - `load` refuses to set what is no chunk
         value = wanted.value
@@ -49,7 +49,7 @@ def edited(view: View, edits: Sequence[Edit], refused: Counter[str]) -> View:
     if not changes:
         return view
     try:
-        return view._replace(packet=edit(view.packet, changes, view.received_us))
+        return view.edited(edit(view.packet, changes, view.received_us))
     except EditError as error:
         if len(changes) == 1:
             refused[error.reason] += 1
@@ -57,7 +57,7 @@ def edited(view: View, edits: Sequence[Edit], refused: Counter[str]) -> View:
     # Together they cannot be made; one by one, those that can are.
     for name, value in changes.items():
         try:
-            view = view._replace(packet=edit(view.packet, {name: value}, view.received_us))
+            view = view.edited(edit(view.packet, {name: value}, view.received_us))
         except EditError as error:
             refused[error.reason] += 1
     return view
@@ -77,7 +77,8 @@ def value_of(field: Field, octets: bytes) -> Value:
     return value
 
 
-def _on_wire(field: Field, value: Value | None) -> Value | None:
+def _on_wire(field: Field, value: Value | None) -> int | bytes | None:
+    assert not isinstance(value, float)  # noqa: S101 - no chunk holds fractions
     # A chunk of the operator's own is written by its octets: `hep.edit` knows no type for it.
     if isinstance(field.edit, tuple) and isinstance(value, int):
         return value.to_bytes(field.bits // 8)

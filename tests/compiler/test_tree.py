@@ -1,19 +1,16 @@
 """The compiled tables against the oracle, which reads them from top to bottom."""
 
 import random as randomness
-import tempfile
-from pathlib import Path
-from unittest.mock import patch
 
 import oracle
 import pytest
+import tables
 from hypothesis import event, given, note
 from hypothesis import strategies as st
-from tables import any_packet, compiled, crowded_tables, matches, packets, tables
+from tables import any_packet, crowded_tables, matches, packets, splitting_everything
 
 from bench import rules as bench
 from hepsw.accounting import Ledger
-from hepsw.compiler import grow
 from hepsw.compiler.forest import Fork
 from hepsw.compiler.grow import PLACES, PLACES_PER_RULE, SMALL
 from hepsw.compiler.tree import Tree
@@ -27,7 +24,7 @@ from hepsw.config.conditions import (
 )
 from hepsw.config.configuration import Flow, Rule, Table
 from hepsw.fields import CATALOGUE
-from hepsw.hep import build, edit
+from hepsw.hep import build
 from hepsw.switch import Switch
 from hepsw.view import Peer, View
 
@@ -45,9 +42,8 @@ PACKETS_A_TABLE = 25
 
 
 def program(document):
-    """Compile a document; every example has a folder of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        return compiled(Path(folder), {**BASE, **document})
+    """Compile a document with the destinations, sets and matchers that all of them name."""
+    return tables.program({**BASE, **document})
 
 
 @given(matches(), packets())
@@ -59,7 +55,7 @@ def test_a_match_block_means_what_it_says(block, packet):
     assert bool(met) is oracle.matches(block, packet, PEER, SETS, MATCHERS)
 
 
-@given(tables(), st.lists(packets(), min_size=1, max_size=3))
+@given(tables.tables(), st.lists(packets(), min_size=1, max_size=3))
 def test_tree_agrees_with_table(rules, sent):
     """The tree meets the rules that reading the table top to bottom meets, in the same order."""
     tree = program({"rules": {"main": rules}}).trees["main"]
@@ -69,16 +65,14 @@ def test_tree_agrees_with_table(rules, sent):
 
 
 @given(
-    tables(targets=["second"]), tables(), st.booleans(), st.lists(packets(), min_size=1, max_size=3)
+    tables.tables(targets=["second"]),
+    tables.tables(),
+    st.booleans(),
+    st.lists(packets(), min_size=1, max_size=3),
 )
 def test_fates_agree_with_the_oracle(main, second, has_miss, sent):
     """Edits, continue, goto, drop, miss: the same outputs, octets and fate."""
     assert_same_fates(main, second, has_miss, sent)
-
-
-def splitting_everything():
-    """Make look-ups cost nearly nothing, so that a table of a test becomes a deep tree."""
-    return patch.multiple(grow, INDEX_COST=0.1, SMALL=1, COPIED=3, OWN_NODE=2)
 
 
 @given(crowded_tables(), st.randoms(use_true_random=True), st.integers(0, 60))
@@ -98,7 +92,9 @@ def test_large_tree_agrees_with_table(rules, random, start):
         assert later == [at for name in expected if (at := int(name.removeprefix("r"))) >= start]
 
 
-@given(crowded_tables(targets=["second"], most=24), tables(), st.randoms(use_true_random=True))
+@given(
+    crowded_tables(targets=["second"], most=24), tables.tables(), st.randoms(use_true_random=True)
+)
 def test_fates_of_large_tables_agree_with_the_oracle(main, second, random):
     """A rule behind an edit is found by what the edit made of the packet."""
     with splitting_everything():
@@ -277,18 +273,15 @@ def test_memory_is_bounded(condition):
 def assert_same_fates(main, second, has_miss, sent):
     """Send packets through the switch and through the oracle."""
     document = {"rules": {"main": main, "second": second}}
-    misses = {}
     if has_miss:
         document["tables"] = {"main": {"miss": {"relay": "b"}}}
-        misses = {"main": ["b"]}
     ledger = Ledger()
     switch = Switch(program(document), ledger.switch)
+    judge = oracle.Oracle({**BASE, **document})
     for packet in sent:
         before = {**vars_of(ledger.switch)}
         effects = switch.receive([(packet, PEER)], NOW)
-        expected = oracle.judge(
-            {"main": main, "second": second}, "main", packet, PEER, edits, SETS, MATCHERS, misses
-        )
+        expected = judge.judge(packet, PEER, NOW)
         outputs = [
             (name, view.packet.data) for name, views in effects.outputs.items() for view in views
         ]
@@ -304,32 +297,3 @@ def vars_of(account):
     dropped = {f"dropped {reason}": number for reason, number in account.dropped.items()}
     fates = {"routed": account.routed, "ended": account.ended, "missed": account.missed, **dropped}
     return {fate: number for fate, number in fates.items() if number}
-
-
-def edits(rule, packet):
-    """Make a rule's literal edits, one after the other."""
-    for name, value in rule.get("set", {}).items():
-        packet = edit(packet, {key(name): on_wire(name, value)}, int(NOW * 1_000_000))
-    for name in oracle.listed(rule.get("unset", [])):
-        packet = edit(packet, {key(name): None}, int(NOW * 1_000_000))
-    return packet
-
-
-def key(name):
-    """Return what `edit` calls a field."""
-    from hepsw.hep import ChunkKey
-
-    return ChunkKey(*(int(part, 16) for part in name.split(":"))) if ":" in name else name
-
-
-def on_wire(name, value):
-    """Return a value as it stands in the packet."""
-    import ipaddress
-
-    if isinstance(value, dict):
-        return bytes.fromhex(value["hex"])
-    if name.endswith("_ip"):
-        return ipaddress.ip_address(value).packed
-    if name == "proto_type":
-        return oracle.PROTO_TYPES[value]
-    return value.encode() if isinstance(value, str) else value

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepsw.config.diagnostics import (
-    CODES,
     LINE_WIDTH,
     Diagnostic,
     Problems,
@@ -255,11 +254,6 @@ def test_mistakes_without_a_place_differ_by_text():
     for text in ("no a.pem", "no b.pem", "no a.pem"):
         problems.error("HEP201", text, FILE)
     assert texts(problems) == ["no a.pem", "no b.pem"]
-
-
-def test_codes_are_listed_by_themselves():
-    """Each code is found under its own name."""
-    assert all(code.code == name and code.title for name, code in CODES.items())
 
 
 RULE_KEYS = ["match", "scope", "sample", "set", "unset", "log", "relay", "store", "resume", "drop"]

@@ -55,9 +55,9 @@ def rule(body):
         (rule("match.hep_version = 9"), ["HEP106"]),
         (rule("match.peer_transport = 'UDP'"), ["HEP106"]),
         (rule("match.listener = 'nosuch'"), ["HEP106"]),
-        (rule("match.peer_name = 'x'"), ["HEP108"]),
-        (rule("match.call = 'x'"), ["HEP108"]),
-        (rule("set.sip.method = 'x'"), ["HEP108"]),
+        (rule("set.sip.method = 'x'"), ["HEP114"]),
+        (rule("set.call = 'x'"), ["HEP114"]),
+        (rule("set.peer_name = 'x'"), ["HEP114"]),
         (rule("match.src_ip = 'fe80::1%eth0'"), ["HEP106"]),
         (rule("match.src_ip = '10.0.0.0/255.0.0.0'"), ["HEP106"]),
         (rule("match.src_port = { eq = '5060-5061' }"), ["HEP106"]),
@@ -66,7 +66,9 @@ def rule(body):
         (rule("log = '{0x0000:0x000e}'"), ["HEP110"]),
         (rule("set.node_name = '{auth_key}'"), ["HEP403"]),
         (rule("set.time = 4400000000000000000"), ["HEP106"]),
-        (rule("drop = 'internal'"), ["HEP106"]),
+        (rule("drop = 'internal-error'"), ["HEP106"]),
+        (rule("drop = 'duplicate'"), ["HEP106"]),
+        (rule("drop = 'over-limit'"), ["HEP106"]),
         (BASE + "[chunks]\nk = { vendor = 0, id = 14, type = 'utf8' }", ["HEP102"]),
         (BASE + "[chunks]\nany = { vendor = 3, id = 14, type = 'utf8' }", ["HEP106"]),
         (
@@ -75,7 +77,7 @@ def rule(body):
             + "y = { vendor = 3, id = 14, type = 'uint8' }",
             ["HEP102"],
         ),
-        (BASE + "[stores]\ns.url = 'sqlite://x-%Y.db'", ["HEP108"]),
+        (BASE + "[stores]\ns.url = 'sqlite://x-%Q.db'", ["HEP106"]),
         (BASE + "[stores]\ns.url = 'sqlite://:memory:'", ["HEP106"]),
         (BASE + "[stores]\ns.url = 'sqlite://~/x.db'", ["HEP106"]),
         (BASE + "[stores]\ns.url = 'sqlite://hepsw.toml'", ["HEP106"]),
@@ -100,18 +102,90 @@ def rule(body):
             ["HEP106"],
         ),
         (BASE + "[tables.mian]\nmiss = { relay = 'a' }", ["HEP304"]),
-        (rule("enabled = false"), ["HEP303"]),
+        (rule("enabled = false"), ["HEP309"]),
         (
             BASE + '[[rules.main]]\nname = "a b"\nmatch.proto_type = "SIPP"\nrelay = "x"',
             ["HEP106"] * 2 + ["HEP201"],
         ),
         (rule("match.proto_type = ['x', 'y', 'SIP']"), ["HEP106", "HEP106"]),
         (rule("match.src_port = { gee = 1, lee = 2 }"), ["HEP109", "HEP109"]),
+        (
+            rule("match.map.m = 7\nlog = '{map.m}'")
+            + "[maps.m]\nkey = 'scr_ip'\nentries = { '10.0.0.1' = 'a' }",
+            ["HEP110"],
+        ),
+        (
+            rule("match.map.m = 7\nrelay.map = 'm'").replace('relay = "a"', "")
+            + "[maps.m]\nkey = 'src_ip'\nentry = { '10.0.0.1' = 'a' }",
+            ["HEP104"],
+        ),
     ],
 )
 def test_it_is_refused(tmp_path, text, codes):
     """One diagnostic for each mistake, and never a traceback."""
     assert sorted(code for code, _ in found(tmp_path, text)) == sorted(codes)
+
+
+@pytest.mark.parametrize("flow", ["goto", "call", "resume"])
+def test_circles_go_by_every_flow(tmp_path, flow):
+    """A table that comes back to itself is refused, whichever key leads back."""
+    text = rule(f"{flow} = 'b'") + "[[rules.b]]\nname = 'back'\ngoto = 'main'"
+    assert found(tmp_path, text) == [
+        ("HEP305", "tables go round in a circle: main → b → main"),
+    ]
+
+
+@pytest.mark.parametrize("flow", ["goto", "call", "resume"])
+def test_tables_are_entered_by_every_flow(tmp_path, flow):
+    """A table that a rule goes on in is no table that is never entered."""
+    text = rule(f"{flow} = 'b'") + "[[rules.b]]\nname = 'rest'\nrelay = 'a'"
+    assert found(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "drop = 'internal'",
+        "match.peer_name = 'edge.example.net'",
+        "match.call = 'a84b4c76e66710'",
+        "match.sip.header.X-CID = { exists = true }",
+        "match.json.'a.b' = [1, 'x', true, 0.5]",
+        "match.rtcp.loss_pct = '5-'",
+        "match.vq.mos_lq = { lt = 3.5 }",
+    ],
+)
+def test_it_is_taken(tmp_path, body):
+    """What a narrower reading of the language would refuse."""
+    assert found(tmp_path, rule(body)) == []
+
+
+def circle(first, second):
+    """Two tables that lead to each other."""
+    return f"""{BASE}
+[[rules.main]]
+name = "r"
+{first} = "t"
+[[rules.main]]
+name = "rest"
+relay = "a"
+[[rules.t]]
+name = "s"
+{second} = "main"
+"""
+
+
+@pytest.mark.parametrize("first", ["goto", "call", "resume"])
+@pytest.mark.parametrize("second", ["goto", "call", "resume"])
+def test_circles(tmp_path, first, second):
+    """However one table leads to another, a circle is an error."""
+    assert [code for code, _ in found(tmp_path, circle(first, second))] == ["HEP305"]
+
+
+@pytest.mark.parametrize("flow", ["goto", "call", "resume"])
+def test_a_table_that_is_entered(tmp_path, flow):
+    """A table that a rule leads to in any way is entered."""
+    text = circle(flow, "goto").replace('goto = "main"', 'relay = "a"')
+    assert found(tmp_path, text) == []
 
 
 @pytest.mark.parametrize(
@@ -175,3 +249,20 @@ def test_check_writes_whatever_the_terminal(tmp_path):
         assert done.returncode == 78, done.stderr
         if form == "json":
             assert json.loads(done.stdout)[0]["code"] == "HEP101"
+
+
+def test_matchers_that_double(tmp_path):
+    """Thirty matchers, each of which uses the one before it twice, are a billion conditions."""
+    matchers = ["m0 = { src_port = 5060 }"]
+    matchers += [
+        f'm{n} = {{ any = [{{ is = "m{n - 1}" }}, {{ is = "m{n - 1}" }}] }}' for n in range(1, 31)
+    ]
+    file = tmp_path / "hepsw.toml"
+    file.write_text(
+        '[[listen]]\nurl = "udp://127.0.0.1"\n[matchers]\n'
+        + "\n".join(matchers)
+        + '\n[[rules.main]]\nname = "x"\nmatch.is = "m30"\ndrop = "x"\n'
+    )
+    (found,) = load(file).problems.sorted()
+    assert found.code == "HEP105"
+    assert "10000 at most" in found.text

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hepsw.config.names import Names
 from hepsw.config.template import FILTERS, TemplateError, parse
 from hepsw.hep import build
-from hepsw.view import View
+from hepsw.view import Peer, View
 
 LOOKUP = Names().field
 
@@ -15,6 +15,12 @@ LOOKUP = Names().field
 def render(source, peer, **values):
     """Render a template for a packet of these values."""
     return parse(source, LOOKUP).render(View(build(**values), peer, 0)).decode()
+
+
+@pytest.mark.parametrize("source", ["{json.a.b}", '{json."a.b"}', '{ json."a.b"|upper|lower }'])
+def test_a_path_into_json_may_stand_in_quotes(peer, source):
+    """As in a match block, where TOML takes the quotes off: it is the same field."""
+    assert render(source, peer, payload=b'{"a": {"b": "c"}}') == "c"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +97,7 @@ def test_rendering(source, rendered, peer):
         ("a } b", 2, "without `{`"),
         ("{nod_name}", 1, "unknown field `nod_name`"),
         ("{}", 1, "unknown field ``"),
-        ("{sip.method}", 1, "not yet supported"),
+        ("{sip.metod}", 1, "unknown field `sip.metod`"),
         ("{node_name|uper}", 11, "unknown filter `uper`"),
         ("{node_name|upper:x}", 11, "takes no argument"),
         ("{node_name|select:1}", 11, "argument is missing"),
@@ -112,6 +118,15 @@ def test_what_cannot_be_read(source, column, part):
     with pytest.raises(TemplateError, match=part.replace("(", r"\(").replace("{", r"\{")) as raised:
         parse(source, LOOKUP)
     assert raised.value.column == column
+
+
+@pytest.mark.parametrize("source", ['{json."a.b"|upper}', "{json.a.b|upper}"])
+def test_json_paths(source):
+    """A path stands in quotes, as in a match block, or without."""
+    template = parse(source, LOOKUP)
+    assert template.fields[0].name == "json.a.b"
+    view = View(build(payload=b'{"a": {"b": "x"}}'), Peer(b"", 0, "udp", b"", 0, "in"), 0)
+    assert template.render(view) == b"X"
 
 
 @given(st.text(max_size=40) | st.from_regex(r"(\{[a-z_|:'{}0-9.]*\}?)*", fullmatch=True))

@@ -1,8 +1,9 @@
 """The ledger as JSON, as a line, as tables."""
 
 import json
+import re
 
-from hepsw.accounting import Ledger, Reason
+from hepsw.accounting import Ledger, Observed, Reason
 from hepsw.control.report import as_json, as_tables, one_line
 
 
@@ -52,3 +53,21 @@ def test_tables_show_names_as_they_are():
     assert "the 100 of 501 that matched most" in text
     assert "main/r499" in text
     assert "main/r300" not in text
+
+
+def test_what_rules_counted():
+    """Counters by their labels, numbers with their average and the last; JSON has all of it."""
+    made = ledger()
+    made.switch.counters["calls"] = {(("method", "INVITE"),): 3, (("method", "BYE"),): 7}
+    made.switch.counters["all"] = {(): 10}
+    seen = made.switch.observed.setdefault("loss", {}).setdefault((("side", "a"),), Observed())
+    for number in (1.0, 4.0):
+        seen.add(number)
+    made.switch.rule("main/x").dropped["duplicate"] = 2
+    read = made.as_dict()
+    assert read["switch"]["counters"]["calls"] == {'method="INVITE"': 3, 'method="BYE"': 7}
+    assert read["switch"]["observed"]["loss"]['side="a"']["buckets"][3] == 1
+    text = as_tables(read, 160)
+    assert text.index('calls{method="BYE"}') < text.index('calls{method="INVITE"}')
+    assert re.search(r'loss\{side="a"\} +2 +2\.5 +4', text)
+    assert "duplicate 2" in text

@@ -12,9 +12,9 @@ import pytest
 from loopback import free_port
 
 import hepsw.daemon
-from hepsw.config.load import load
 from hepsw.daemon import Daemon
 from hepsw.hep import build
+from hepsw.prove import prove
 from hepsw.sinks.udp import UdpDestination
 
 
@@ -27,7 +27,7 @@ async def daemon(tmp_path, caplog):
         f'[[listen]]\nname = "in"\nurl = "udp://127.0.0.1:{port}"\n'
         '[destinations]\na = "udp://127.0.0.1:9"\n[reload]\nwatch = false\n'
     )
-    made = Daemon(file, load(file).configuration)
+    made = Daemon(file, *prove(file).ready)
     caplog.set_level(logging.INFO, "hepsw")
     logging.getLogger("hepsw").addHandler(caplog.handler)
     running = asyncio.create_task(made.run())
@@ -57,7 +57,7 @@ async def test_a_bug_in_the_loader_is_not_the_end_of_reloading(daemon, monkeypat
     def broken(_):
         raise ZeroDivisionError
 
-    once(monkeypatch, hepsw.daemon, "_load_and_compile", broken)
+    once(monkeypatch, hepsw.daemon, "_proven", broken)
     os.kill(os.getpid(), signal.SIGHUP)
     await until(lambda: "hepsw failed" in caplog.text)
     assert "ZeroDivisionError" in caplog.text
@@ -91,7 +91,7 @@ async def test_a_resolver_that_hangs_does_not_hold_up_the_end(daemon, monkeypatc
         answer.wait(30)
         raise ZeroDivisionError
 
-    once(monkeypatch, hepsw.daemon, "_load_and_compile", hanging)
+    once(monkeypatch, hepsw.daemon, "_proven", hanging)
     os.kill(os.getpid(), signal.SIGHUP)
     await until(hung.is_set)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -78,6 +78,33 @@ def test_a_broken_configuration_does_not_start(tmp_path):
     assert "nothing was started" in done.stderr
 
 
+FAILING = """
+[[tests]]
+given  = { proto_type = "SIP" }
+expect = { drop = "x" }
+"""
+
+
+def test_a_configuration_whose_tests_fail_does_not_start(tmp_path):
+    """The test that fails on standard error, exit status 78, nothing opened."""
+    text = RELAY.format(sink="udp://127.0.0.1:1").replace("PORT", "2")
+    (tmp_path / "hepsw.toml").write_text(text + FAILING)
+    done = hepsw("run", folder=tmp_path)
+    assert done.returncode == 78
+    assert "error[HEP120]: test failed: it was routed\n" in done.stderr
+    assert done.stderr.endswith("hepsw run: the configuration is invalid, nothing was started\n")
+
+
+def test_a_start_whose_tests_only_warn(start, udp, port):
+    """With `tests = "warn"` it starts, and standard error has the warning."""
+    text = RELAY.format(sink=f"udp://{address(udp)}") + FAILING + '\n[reload]\ntests = "warn"\n'
+    switch = start(text)
+    assert "warning[HEP120]: test failed: it was routed\n" in switch.errors
+    with closing(socket.socket(type=socket.SOCK_DGRAM)) as agent:
+        agent.sendto(numbered(1), (HOST, port))
+        assert udp.recv(65535) == numbered(1)
+
+
 def test_a_taken_port_is_said(tmp_path):
     """Exit status 74 and one line that names the listener."""
     with closing(socket.create_server((HOST, 0))) as taken:

@@ -105,6 +105,43 @@ def test_a_reload_that_cannot_listen_is_refused(start, udp, port):
         assert udp.recv(65535) == numbered(1)
 
 
+TESTED = """
+[[tests]]
+name   = "calls go to the sink"
+given  = {{ proto_type = "SIP" }}
+expect = {{ relay = {expected} }}
+"""
+KEPT, BROKEN = TESTED.format(expected='["sink"]'), TESTED.format(expected="[]")
+
+
+def test_a_reload_whose_tests_fail_is_refused(start, udp, port):
+    """The rules that were tested stay in service; the log says what came, and where."""
+    switch = start(RELAY.format(sink=f"udp://{address(udp)}") + KEPT)
+    text = switch.file.read_text()
+    switch.file.write_text(text.replace('relay = "sink"', 'relay = "sink"\nmatch.vlan = 1'))
+    refusal = switch.wait_text("reload refused, generation 1 stays in service")
+    assert "error[HEP120]: test failed: it went to none\n" in refusal
+    assert "`hepsw test -k 'calls go to the sink'` runs it alone" in refusal
+    with closing(socket.socket(type=socket.SOCK_DGRAM)) as agent:
+        agent.sendto(numbered(1), (HOST, port))
+        assert decode(udp.recv(65535)).capture_id == 1
+    switch.file.write_text(text.replace('"sink"\n\n', '"sink"\nset.capture_id = 99\n\n'))
+    assert "generation 2 in service" in switch.reload()
+
+
+def test_a_reload_whose_tests_only_warn(start, udp, port):
+    """With `tests = "warn"` it is taken into service, and the log has the warning."""
+    text = RELAY.format(sink=f"udp://{address(udp)}") + '\n[reload]\ntests = "warn"\n'
+    switch = start(text + KEPT)
+    changed = switch.file.read_text().replace(KEPT, BROKEN)
+    switch.file.write_text(changed.replace('relay = "sink"', 'relay = "sink"\nset.capture_id = 99'))
+    switch.wait_text("generation 2 in service")
+    assert "warning[HEP120]: test failed: it went to sink\n" in switch.wait_text("HEP120")
+    with closing(socket.socket(type=socket.SOCK_DGRAM)) as agent:
+        agent.sendto(numbered(1), (HOST, port))
+        assert decode(udp.recv(65535)).capture_id == 99
+
+
 def reload_under_load(start, udp, port, reloads, rate):
     """Reload again and again while packets flow; return what was sent and what arrived."""
     with closing(socket.create_server((HOST, 0))) as server:

@@ -83,7 +83,9 @@ def vectors():
 async def running(file, rows=2000, every="60s", kind=SqliteStore, **limits):
     """Run a store that waits for full batches; everything it took is accounted for at the end."""
     limited = type("Limited", (kind,), limits)
-    store = limited("kept", StoreSettings(file, Batch(rows=rows, every=every)), SinkAccount())
+    store = limited(
+        "kept", StoreSettings("sqlite", file, Batch(rows=rows, every=every)), SinkAccount()
+    )
     store.start()
     try:
         yield store
@@ -312,7 +314,7 @@ async def test_batch_larger_than_the_queue_is_written(file):
 
 async def test_full_queue_sheds_the_new_ones(file):
     """What came first is kept; what does not fit is counted, in packets and in octets."""
-    store = SqliteStore("kept", StoreSettings(file, Batch()), SinkAccount())
+    store = SqliteStore("kept", StoreSettings("sqlite", file, Batch()), SinkAccount())
     store.enqueue(some(SqliteStore.QUEUE_PACKETS - 1))
     store.enqueue(some(3, first=SqliteStore.QUEUE_PACKETS - 1))
     assert store.held == (SqliteStore.QUEUE_PACKETS, 0, 0)
@@ -419,7 +421,7 @@ async def test_rows_in_memory_are_bounded_in_octets(file):
 
 async def test_queue_does_not_hold_what_a_rule_has_inflated(file):
     """The queue counts frames, so that is all that may wait in it."""
-    store = SqliteStore("kept", StoreSettings(file, Batch()), SinkAccount())
+    store = SqliteStore("kept", StoreSettings("sqlite", file, Batch()), SinkAccount())
     views = [view(compressed(1 << 19), number) for number in range(60)]
     tracemalloc.start()
     try:
@@ -707,7 +709,7 @@ from hepsw.sinks.sqlite import SqliteStore
 from hepsw.view import Peer, View
 
 async def main():
-    settings = StoreSettings(Path(sys.argv[1]), Batch(rows=7, every="60s"))
+    settings = StoreSettings("sqlite", Path(sys.argv[1]), Batch(rows=7, every="60s"))
     store = SqliteStore("kept", settings, SinkAccount())
     store.start()
     packet = decode(bytes.fromhex(sys.argv[2]))

@@ -266,7 +266,7 @@ def test_a_bug_costs_one_packet(tmp_path, peer, sip, caplog):
     object.__setattr__(broken, "holds", raises_once)
     effects = switch.receive([(sip, peer), (sip, peer)], NOW)
     assert packets_of(effects, "a") == [sip]
-    assert ledger.switch.dropped == {"internal": 1}
+    assert ledger.switch.dropped == {"internal-error": 1}
     assert ledger.switch.unaccounted == 0
     assert "ZeroDivisionError" in caplog.text
 
