@@ -65,6 +65,7 @@ def _lines(loaded: Loaded, results: Sequence[Result]) -> Iterator[str]:
         for failure in result.failures:
             yield f"       {failure.text}"
         if result.failures:
+            yield f"       path: {' → '.join(result.path) or 'no rule matched'}"
             yield f"       {_place(loaded, result)}"
     failed = sum(bool(result.failures) for result in results)
     if not results:

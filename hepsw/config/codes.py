@@ -1394,6 +1394,3 @@ homer = "udp://192.0.2.10:9060"
 
 CODES: Final[Mapping[str, Code]] = {code.code: code for code in _CODES}
 """Every code there is; a test finds each of them in the code that reports it and in the manual."""
-
-COMING_CODES: Final = frozenset({"HEP120"})
-"""Codes that nothing reports yet."""

@@ -35,6 +35,8 @@ class Result:
     failures: tuple[Failure, ...]
     met: frozenset[str]
     """`table/name` of every rule that one of its packets matched."""
+    path: tuple[str, ...] = ()
+    """The rules that the last packet matched, in order."""
 
 
 def run_cases(
@@ -60,7 +62,8 @@ def _run(simulator: Simulator, case: Case) -> Result:
             walked = simulator.judge(view, case.table)
             met.update(walked.path)
     assert walked is not None  # noqa: S101 - a test gives at least one packet
-    return Result(case, tuple(_compare(simulator, case, walked)), frozenset(met))
+    failures = tuple(_compare(simulator, case, walked))
+    return Result(case, failures, frozenset(met), tuple(walked.path))
 
 
 def _compare(simulator: Simulator, case: Case, walked: Walked) -> Iterator[Failure]:

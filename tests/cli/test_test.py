@@ -69,6 +69,7 @@ def test_one_fails(run):
         "FAIL logs are relayed\n"
         "       it went to none\n"
         "       it was dropped: no-use\n"
+        "       path: main/logs\n"
         "       hepsw.toml:25\n"
         "2 passed, 1 failed\n"
     )
