@@ -8,12 +8,16 @@ promised. What the payload says is read when somebody first asks, and once.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hepsw.payload import JsonPayload, RtcpReport, SipMessage, VqReport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hepsw.hep import Packet
+
+Reader = TypeVar("Reader")
 
 SIP: Final = 1
 RTCP: Final = 5
@@ -49,7 +53,7 @@ class View:
     times as long to make.
     """
 
-    __slots__ = ("_json", "_rtcp", "_sip", "_vq", "packet", "peer", "received_us", "resumed")
+    __slots__ = ("_read", "packet", "peer", "received_us", "resumed")
 
     def __init__(
         self, packet: Packet, peer: Peer, received_us: int, *, resumed: bool = False
@@ -60,11 +64,8 @@ class View:
         """When hepsw read it from the socket, in microseconds since the epoch."""
         self.resumed: Final = resumed
         """Whether a rule said to read the payload as SIP, whatever its type."""
-        # False until somebody asks.
-        self._sip: SipMessage | bool | None = False
-        self._rtcp: RtcpReport | bool | None = False
-        self._vq: VqReport | bool | None = False
-        self._json: JsonPayload | bool | None = False
+        # Nothing until somebody asks: most packets are judged by their chunks alone.
+        self._read: dict[str, Any] | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, View):
@@ -92,42 +93,38 @@ class View:
     def forget(self) -> None:
         """Let go of what was read, inflated payload included: it can be read again."""
         self.packet.forget_payload()
-        self._sip = self._rtcp = self._vq = self._json = False
+        self._read = None
 
     # --- what the payload says -------------------------------------------------------------------
+
+    def _once(self, name: str, read: Callable[[], Reader | None]) -> Reader | None:
+        """Return what a reader of the payload says, made when it is first asked for."""
+        if self._read is None:
+            self._read = {}
+        if name not in self._read:
+            self._read[name] = read()
+        found: Reader | None = self._read[name]
+        return found
 
     @property
     def sip(self) -> SipMessage | None:
         """The payload as SIP; None where it is not read as such."""
-        if self._sip is False:
-            self._sip = self._read_sip()
-        return self._sip  # type: ignore[return-value] # a boolean is False, and was replaced
+        return self._once("sip", self._read_sip)
 
     @property
     def rtcp(self) -> RtcpReport | None:
         """The payload as RTCP in JSON; None where its type is another."""
-        if self._rtcp is False:
-            self._rtcp = self._read_rtcp()
-        return self._rtcp  # type: ignore[return-value] # as above
+        return self._once("rtcp", self._read_rtcp)
 
     @property
     def vq(self) -> VqReport | None:
         """The body of a SIP message, or else the payload, as a vq-rtcpxr report."""
-        if self._vq is False:
-            sip = self.sip
-            # A report alone may travel as SIP too: by a type that says so, or after `resume`.
-            is_message = sip is not None and sip.kind in {"request", "reply"}
-            text = sip.body if sip is not None and is_message else self.packet.payload
-            self._vq = None if text is None else VqReport(text)
-        return self._vq  # type: ignore[return-value] # as above
+        return self._once("vq", self._read_vq)
 
     @property
     def json(self) -> JsonPayload | None:
         """The payload as JSON."""
-        if self._json is False:
-            payload = self.packet.payload
-            self._json = None if payload is None else JsonPayload(payload)
-        return self._json  # type: ignore[return-value] # as above
+        return self._once("json", self._read_json)
 
     @property
     def geo(self) -> dict[str, int | bytes] | None:
@@ -136,19 +133,26 @@ class View:
 
     def _read_sip(self) -> SipMessage | None:
         packet = self.packet
-        payload = packet.payload
-        if not self.resumed:
-            if packet.proto_type != SIP:
-                return None
-            if self._is_json_in_legacy():
-                return None
-        return SipMessage(payload or b"")
+        if not self.resumed and (packet.proto_type != SIP or self._is_json_in_legacy()):
+            return None
+        return SipMessage(packet.payload or b"")
 
     def _read_rtcp(self) -> RtcpReport | None:
         if self.packet.proto_type != RTCP and not self._is_json_in_legacy():
             return None
         payload = self.packet.payload
         return None if payload is None else RtcpReport(payload)
+
+    def _read_vq(self) -> VqReport | None:
+        sip = self.sip
+        # A report alone may travel as SIP too: by a type that says so, or after `resume`.
+        is_message = sip is not None and sip.kind in {"request", "reply"}
+        text = sip.body if sip is not None and is_message else self.packet.payload
+        return None if text is None else VqReport(text)
+
+    def _read_json(self) -> JsonPayload | None:
+        payload = self.packet.payload
+        return None if payload is None else JsonPayload(payload)
 
     def _is_json_in_legacy(self) -> bool:
         # HEP 1 and 2 do not say what they carry; agents put RTCP as JSON into them too.

@@ -120,8 +120,9 @@ class Switch:
         effects = Effects()
         received_us = int(now * 1_000_000)
         entries = self.program.entries
+        self.account.accepted += len(batch)
         for packet, peer in batch:
-            self.judge(View(packet, peer, received_us), entries[peer.listener], now, effects)
+            self._give_fate(View(packet, peer, received_us), entries[peer.listener], now, effects)
         return effects
 
     def judge(self, view: View, tree: Tree | None, now: float, effects: Effects) -> None:
@@ -134,6 +135,9 @@ class Switch:
             effects: what is to be done for it is added here.
         """
         self.account.accepted += 1
+        self._give_fate(view, tree, now, effects)
+
+    def _give_fate(self, view: View, tree: Tree | None, now: float, effects: Effects) -> None:
         if tree is None:
             self._pass_through(view, effects)
         else:
@@ -186,7 +190,7 @@ class Switch:
         """Where to go on when a called table comes back."""
         start = 0
         while True:
-            if start == 0:
+            if start == 0 and (tree.is_scoped or self.witness is not None):
                 self._enter(tree, view, walk)
             end = self._table(view, tree, start, walk)
             view, branch, reason = end
@@ -274,7 +278,10 @@ class Switch:
             counting.count(branch.rule.counts, view, self.account)
             account.no_numbers += counting.observe(branch.rule.observes, view, self.account)
         for name in branch.outputs:
-            self._take(name, view, walk)
+            # As `_take`, without a call for each packet.
+            walk.taken.setdefault(name, view)
+            if self.witness is not None:
+                self.witness.named(name)
         if branch.has_more:
             for field in branch.rule.output_maps:
                 for name in names_of(field, view):
