@@ -7,6 +7,7 @@ secret is read to see that it is there; nothing of it is kept or printed.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 from hepsw.config.files import read_file
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from hepsw.config.problems import Report
     from hepsw.config.spans import Path
 
+NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 FOR_ALL: Final = 0o004
 
 
@@ -44,8 +46,10 @@ class Environment:
             return
         elif secret.env is not None:
             if not os.environ.get(secret.env):
+                # What is no name may be the secret itself, written in the wrong place.
+                named = f" {secret.env}" if NAME.fullmatch(secret.env) else ""
                 self.report.error(
-                    "HEP215", f"the environment variable {secret.env} is not set, or empty", path
+                    "HEP215", f"the environment variable{named} is not set, or empty", path
                 )
         elif secret.file is not None:
             octets = self._read("HEP215", secret.file, path)

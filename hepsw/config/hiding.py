@@ -23,12 +23,17 @@ SECRET_KEY: Final = "auth_key"  # noqa: S105 - the name of the key, not its valu
 
 _WHERE: Final = ({"env"}, {"file"})
 """Keys of a table that says where a secret is."""
+_MEANT: Final = re.compile("pass|secret|token|auth.?ke|key.")
+"""In a name that hepsw does not know: most likely what was meant holds a secret."""
 _OF_COUNTERS: Final = frozenset({"count", "observe"})
 """Their keys are names of an operator's own."""
 _PASSWORD: Final = re.compile(r"(?<=://)([^\s/@:]*:)[^\s/@]*(?=@)")
 _URL_PASSWORD: Final = re.compile(r"(?<=://)([^\s/@:]*:).*(?=@)")
 """In what is a url, a password may hold anything: the last `@` ends it."""
 _AFTER_KEY: Final = re.compile(r"(?<=auth_key)\s*=.*|(?<=://)[^\s/@]*:[^\s]*(?=@)")
+_NO_SCHEME: Final = re.compile(r"(?<=:)[^\s/@:][^@]*(?=@)")
+_QUERY: Final = re.compile(r"(?<=\?).+")
+_NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _PARAMETER: Final = re.compile(r"([?&](?:ssl)?password=)[^\s&#]*", re.IGNORECASE)
 
 
@@ -109,6 +114,8 @@ class _Hiding:
         return {key: self.value(value, (*path, key)) for key, value in table.items()}
 
     def value(self, value: Any, path: Path) -> Any:
+        if path[0] == "stores" and path[2:] == ("url",) and isinstance(value, Mapping):
+            return _secret(value, sets=False)
         if _is_secret(path) or (path[0] == "sets" and len(path) == 2 and path[1] in self.sets):
             return _secret(value, sets=not _is_setting(path))
         if isinstance(value, Mapping):
@@ -121,15 +128,20 @@ class _Hiding:
 def _is_secret(path: Path) -> bool:
     """Tell whether a path leads to a secret; one to a thing that is called so does not."""
     if len(path) < 3:
-        return False
+        return path == ("privacy", "key")  # the name of the profile was forgotten
     if path[-1] == SECRET_KEY:
         return path[-2] not in _OF_COUNTERS
-    return path[0] == "privacy" and len(path) == 3 and path[-1] == "key"
+    name = str(path[-1]).lower()
+    if path[0] == "privacy":
+        return len(path) == 3 and (name == "key" or _MEANT.search(name) is not None)
+    if path[0] not in {"listen", "destinations", "stores"} or path[2] in {"columns", "set"}:
+        return False
+    return _MEANT.search(name) is not None
 
 
 def _is_setting(path: Path) -> bool:
     """Tell whether a secret is one of hepsw's own, where `@` begins no set."""
-    return path[0] in {"listen", "destinations", "privacy"}
+    return path[0] in {"listen", "destinations", "stores", "privacy"}
 
 
 def _secret(value: Any, *, sets: bool) -> Any:
@@ -138,11 +150,13 @@ def _secret(value: Any, *, sets: bool) -> Any:
     if isinstance(value, list):
         return [_secret(item, sets=sets) for item in value]
     if isinstance(value, Mapping) and set(value) in _WHERE:
-        return dict(value)
+        name = value.get("env", "X")
+        # What is no name of a variable may be the secret itself.
+        return dict(value) if isinstance(name, str) and _NAME.fullmatch(name) else {"env": HIDDEN}
     if isinstance(value, Mapping) and set(value) != {"hex"}:
         # Operators of a match, or the file of a set.
         return {
-            key: inner if key in {"type", "file"} else _secret(inner, sets=sets)
+            key: inner if sets and key in {"type", "file"} else _secret(inner, sets=sets)
             for key, inner in value.items()
         }
     return HIDDEN
@@ -151,6 +165,10 @@ def _secret(value: Any, *, sets: bool) -> Any:
 def _without_password(text: str, path: Path) -> str:
     is_url = "url" in path or (path[0] == "destinations" and len(path) == 2)
     pattern = _URL_PASSWORD if is_url else _PASSWORD
+    if is_url and "://" not in text:
+        text = _NO_SCHEME.sub(HIDDEN, text)
+    if is_url and path[0] in {"listen", "destinations"}:
+        text = _QUERY.sub(HIDDEN, text)  # none is legal there
     return _PARAMETER.sub(rf"\g<1>{HIDDEN}", pattern.sub(rf"\g<1>{HIDDEN}", text))
 
 

@@ -321,7 +321,10 @@ class MatchReader:
         try:
             compile_re(expression)
         except ValueError as error:
-            raise self._refuse("HEP112", str(error), path) from None
+            # RE2 quotes the expression, and what the key is compared with is a secret.
+            secret = "auth_key" in path
+            text = "not an RE2 expression" if secret else str(error)
+            raise self._refuse("HEP112", text, path) from None
         return Search(expression.encode())
 
     def _piece(self, operator: str, operand: Any, path: Path) -> Test:

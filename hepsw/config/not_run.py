@@ -74,7 +74,9 @@ def _of_urls(
         return
     urls = written if isinstance(written, list) else [written]
     for at, url in enumerate(urls):
-        scheme = str(url).partition("://")[0]
+        scheme, separator, _ = url.partition("://") if isinstance(url, str) else ("", "", "")
+        if not separator or not scheme.isalpha():
+            continue  # no url at all: reported as such
         if scheme not in models.SCHEMES_RUN[model]:
             yield f"`{scheme}://`", (*place, at) if isinstance(written, list) else place, False
         elif model is models.Store and "%" in str(url):

@@ -29,6 +29,8 @@ _TOKEN: Final = re.compile(r"""[^\s,#=\[\]{}"']+""")
 _STATEMENT: Final = re.compile(r"""\[{1,2}[A-Za-z_]|[A-Za-z0-9_."' \t-]+=""")
 _REST_OF_LINE: Final = re.compile(r"[^\r\n#]*[^\s#]")
 _HEX_ESCAPE: Final = re.compile(r"\\u[0-9A-Fa-f]{0,4}|\\U[0-9A-Fa-f]{0,8}")
+WIDEST: Final = 256
+"""Bits of an integer that is read, to be refused for what it is meant to be."""
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
 
@@ -53,11 +55,27 @@ def read_toml(text: str) -> tuple[dict[str, Any], Spans]:
     if scanner.refusal is not None:
         raise TomlSyntax(*scanner.refusal)
     try:
-        return tomllib.loads(text), scanner.places
+        data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TomlSyntax(*locate_toml_error(error, text)) from error
     except ValueError as error:  # of int(), which tomllib lets through
         raise TomlSyntax("a number with too many digits", _long_number(text)) from error
+    _check_integers(data, scanner.places)
+    return data, scanner.places
+
+
+def _check_integers(data: dict[str, Any], places: Spans) -> None:
+    """Refuse integers that Python would not even print: in hexadecimal they may have no end."""
+    waiting: list[tuple[Path, Any]] = [((), data)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [((*path, key), inner) for key, inner in value.items()]
+        elif isinstance(value, list):
+            waiting += [((*path, at), inner) for at, inner in enumerate(value)]
+        elif isinstance(value, int) and value.bit_length() > WIDEST:
+            near = next(places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places)
+            raise TomlSyntax("a number with too many digits", near.value)
 
 
 def locate_toml_error(error: tomllib.TOMLDecodeError, text: str) -> tuple[str, Span]:

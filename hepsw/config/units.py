@@ -133,6 +133,12 @@ class Url:
         return f"{self.scheme}://{host}:{self.port}"
 
 
+def shown(written: object) -> str:
+    """Return what was written for a url, fit for a message: who logs in, and how, is left out."""
+    text = re.sub(r"""(?<=[/'"])[^\s/'"][^'"]*@""", "***@", repr(written))
+    return re.sub(r"""\?[^'"]+""", "?***", text)
+
+
 def url(written: object) -> Url:
     """Read `scheme://host:port`; the port may be left out.
 
@@ -140,24 +146,24 @@ def url(written: object) -> Url:
         ValueError: it is not such a url.
     """
     if not isinstance(written, str) or "://" not in written:
-        raise ValueError(f'not a url such as "udp://192.0.2.1:9060": {written!r}')
+        raise ValueError(f'not a url such as "udp://192.0.2.1:9060": {shown(written)}')
     try:
         parts = urlsplit(written)
         host, port = parts.hostname, parts.port
     except ValueError:
         if written.count(":") > 2 and "[" not in written:
-            raise ValueError(f"an IPv6 address wants brackets: {written!r}") from None
-        raise ValueError(f"no port from 1 to 65535 in the url {written!r}") from None
+            raise ValueError(f"an IPv6 address wants brackets: {shown(written)}") from None
+        raise ValueError(f"no port from 1 to 65535 in the url {shown(written)}") from None
     if host == "*":
-        raise ValueError(f'all addresses are "0.0.0.0" or "[::]": {written!r}')
+        raise ValueError(f'all addresses are "0.0.0.0" or "[::]": {shown(written)}')
     if host and re.fullmatch(r"[0-9.]+", host) and not _is_address(host):
         raise ValueError(f"not an address: {host!r}")
     if not host or not re.fullmatch(r"[0-9A-Za-z._:%-]+", host):
-        raise ValueError(f"no host in the url {written!r}")
+        raise ValueError(f"no host in the url {shown(written)}")
     if port == 0:
-        raise ValueError(f"port 0 in the url {written!r}")
+        raise ValueError(f"port 0 in the url {shown(written)}")
     if parts.path or parts.query or parts.fragment or parts.username is not None:
-        raise ValueError(f"nothing may follow the port in the url {written!r}")
+        raise ValueError(f"nothing may follow the port in the url {shown(written)}")
     return Url(parts.scheme, host, port or _PORTS.get(parts.scheme, HEP_PORT))
 
 

@@ -4,6 +4,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from hepsw.config.load import load
 
@@ -75,3 +76,30 @@ def test_a_chain_of_a_thousand_tables(tmp_path):
     """Long chains are legal."""
     chain = {f"t{at}": [(WAYS[at % 3], f"t{at + 1}")] for at in range(1000)}
     assert found(tmp_path, main=[("call", "t0")], **chain, t1000=[]) == []
+
+
+def doubling(steps):
+    """Return tables each of which calls the next one twice."""
+    tables = {
+        f"t{at}": [{"name": name, "call": f"t{at + 1}"} for name in ("x", "y")]
+        for at in range(steps)
+    }
+    return {
+        "listen": [{"url": "udp://127.0.0.1:9060"}],
+        "destinations": {"a": "udp://192.0.2.1"},
+        "rules": {
+            "main": [{"name": "in", "call": "t0"}, {"name": "out", "relay": "a"}],
+            **tables,
+            f"t{steps}": [{"name": "mark", "set": {"capture_id": 1}, "continue": True}],
+        },
+    }
+
+
+@pytest.mark.parametrize(("steps", "codes"), [(10, []), (30, ["HEP106"])])
+def test_calls_that_double(tmp_path, steps, codes):
+    """Thirty steps of two calls each are a billion walks for one packet: refused, and once."""
+    file = tmp_path / "hepsw.toml"
+    file.write_text(tomli_w.dumps(doubling(steps)))
+    found = load(file).problems.sorted()
+    assert [problem.code for problem in found] == codes
+    assert all("10000 at most" in problem.text for problem in found)

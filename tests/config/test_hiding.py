@@ -4,6 +4,7 @@ import tomllib
 
 import pytest
 
+from hepsw.config.diagnostics import render
 from hepsw.config.hiding import hidden, masked
 from hepsw.config.load import load
 from hepsw.config.sources import read_sources
@@ -133,3 +134,34 @@ def test_a_line_that_is_no_toml(tmp_path, written, shown):
     loaded = load(file)
     assert [problem.code for problem in loaded.problems.sorted()] == ["HEP101"]
     assert loaded.texts[str(file)].splitlines()[1] == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[stores.s]\nurl = ["postgres://u:PW@127.0.0.1/db"]',
+        '[destinations]\nd = "udp://user:PW@127.0.0.1:9"',
+        '[destinations]\nd = "udp://127.0.0.1:9?key=PW"',
+        '[stores.s]\nurl = "u:PW@h/d"',
+        '[stores.s]\nurl = { env = "postgres://u:PW@h/d" }',
+        '[stores.s]\nurl = { env = "X", literal = "PW" }',
+        '[[listen]]\nurl = "udp://127.0.0.2"\nauthkey = "PW"',
+        '[[listen]]\nurl = "udp://127.0.0.2"\nauth_keey = "PW"',
+        '[destinations]\nd = { url = "udp://127.0.0.1:9", password = "PW" }',
+        '[stores.s]\nurl = "sqlite://x.db"\nDBPass = "PW"',
+        '[privacy]\nkey = "PW"',
+        '[privacy.p]\nKey = "PW"',
+        '[privacy.p]\nkey = { env = "X", file = "PW" }',
+        '[[rules.main]]\nname = "x"\nmatch.auth_key = { re = "PW(" }\ndrop = "x"',
+    ],
+)
+def test_secrets_in_the_wrong_place(tmp_path, text):
+    """A slip shows no secret: neither the message, nor the line, nor what is said of `run`."""
+    from hepsw.net.machine import ThisMachine
+
+    file = tmp_path / "hepsw.toml"
+    file.write_text(f'{text}\n[log]\nlevel = "loud"\n')
+    loaded = load(file, ThisMachine())
+    shown = render(loaded.problems.sorted(), loaded.texts) + " ".join(loaded.not_run)
+    assert "PW" not in shown
+    assert loaded.problems.has_errors

@@ -266,3 +266,18 @@ def test_matchers_that_double(tmp_path):
     (found,) = load(file).problems.sorted()
     assert found.code == "HEP105"
     assert "10000 at most" in found.text
+
+
+@pytest.mark.parametrize("written", ["[]", '["x"]', "{}", '{ env = "A" }'])
+def test_a_sync_of_another_shape(tmp_path, written):
+    """A list or a table where a word or a duration stands is refused, not tripped over."""
+    text = (
+        f'[destinations.d]\nurl = "udp://127.0.0.1:1"\nspool = {{ path = "x", sync = {written} }}\n'
+    )
+    assert [code for code, _ in found(tmp_path, BASE + text)][:1] == ["HEP106"]
+
+
+@pytest.mark.parametrize("digits", ["0x" + "f" * 4000, "0o" + "7" * 9000, "0b" + "1" * 30000])
+def test_a_number_without_end(tmp_path, digits):
+    """An integer that Python refuses to print is no TOML, and its place is told."""
+    assert [code for code, _ in found(tmp_path, f"[switch]\nx = {digits}\n")] == ["HEP101"]

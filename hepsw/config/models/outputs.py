@@ -21,7 +21,7 @@ from hepsw.config.models.block import (
     one_of,
     one_shape,
 )
-from hepsw.config.units import duration, size
+from hepsw.config.units import duration, shown, size
 
 if TYPE_CHECKING:
     from hepsw.config.units import Url
@@ -41,7 +41,7 @@ class Queue(Block):
 
 
 def _sync(written: object) -> object:
-    return written if written in {"always", "never"} else duration(written)
+    return written if written in ("always", "never") else duration(written)
 
 
 class Spool(Block):
@@ -146,7 +146,7 @@ FILE_SCHEMES: Final = ("sqlite", "pcap", "jsonl")
 def _store_url(written: object) -> object:
     scheme, separator, path = written.partition("://") if isinstance(written, str) else ("", "", "")
     if not separator:
-        raise ValueError(f'not a url such as "sqlite://state/hep.db": {written!r}')
+        raise ValueError(f'not a url such as "sqlite://state/hep.db": {shown(written)}')
     if scheme in {"postgres", "postgresql"}:
         _check_database(str(written))
         return written
@@ -154,9 +154,9 @@ def _store_url(written: object) -> object:
         known = ", ".join(("postgres", *FILE_SCHEMES))
         raise ValueError(f"cannot store to `{scheme}://`: {known}")
     if not path or path.endswith("/") or "\0" in path:
-        raise ValueError(f"no file in the url {written!r}")
+        raise ValueError(f"no file in the url {shown(written)}")
     if path.startswith(("~", ":")) or "?" in path:
-        raise ValueError(f"not a plain file name in the url {written!r}")
+        raise ValueError(f"not a plain file name in the url {shown(written)}")
     wrong = re.search(r"%(?![YmdHMSjyUW%])", path)
     if wrong:
         raise ValueError(
