@@ -20,7 +20,6 @@ from hepsw.compiler.forest import Fork, Leaf, gather, outside
 from hepsw.compiler.grow import Asking, Grower
 from hepsw.compiler.implies import Formula, Literal, Prover, formula
 from hepsw.compiler.keys import KeyReader, parts_of
-from hepsw.compiler.shown import shown, shown_list, values_of
 from hepsw.compiler.touched import Touched
 from hepsw.compiler.witness import may_hold, readings_of, witness
 from hepsw.config.conditions import (
@@ -36,6 +35,7 @@ from hepsw.config.conditions import (
     Some,
     Test,
 )
+from hepsw.config.words import listed_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -173,7 +173,7 @@ class Reach:
 
         def listed(cover: int | None) -> str:
             values = zip(choice.values, covers, strict=True)
-            return shown_list(field, [value for value, its in values if its == cover])
+            return listed_words(field, [value for value, its in values if its == cover])
 
         because = tuple(Because(at, f"{listed(at)} taken by {self._path(at)}") for at in by[:NAMED])
         if None not in covers:
@@ -236,10 +236,12 @@ class Reach:
             inner = Literal(fields[name], asked[name], passes=True)
             for value in values_of(test):
                 if self._contradict(inner, Literal(fields[name], value, passes=False)):
-                    value_text = shown(fields[name], value)
+                    value_text = listed_words(fields[name], [value])
                     return ("match", name), Because(by, f"inside {value_text} of {path}")
         for name, test in wanted.items():
-            return ("match", name), Because(by, f"{shown(fields[name], test)} taken by {path}")
+            return ("match", name), Because(
+                by, f"{listed_words(fields[name], [test])} taken by {path}"
+            )
         shared = [field.name for field in earlier.fields if field.name in fields]
         return ("match", *shared[:1]), Because(by, f"taken by {path}")
 
@@ -381,6 +383,20 @@ def _asked(rule: Rule) -> dict[str, Test]:
     """Return by field the tests that some value must pass."""
     parts = [part for part in parts_of(rule.condition) if isinstance(part, Has)]
     return {part.field.name: part.test for part in parts}
+
+
+def values_of(test: Test) -> Iterator[Test]:
+    """Yield the values of a list one by one; anything else is itself."""
+    match test:
+        case Equal(values):
+            # By type first: a JSON field may have texts and numbers in one list.
+            for value in sorted(values, key=lambda value: (isinstance(value, bytes), value)):
+                yield Equal(frozenset({value}))
+        case OneOf(tests):
+            for part in tests:
+                yield from values_of(part)
+        case _:
+            yield test
 
 
 def _choices(condition: Condition) -> Iterator[Choice]:

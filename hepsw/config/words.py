@@ -79,6 +79,11 @@ def test_words(field: Field, test: Test) -> str:
     return _joined(" or ", written)
 
 
+def listed_words(field: Field, tests: Sequence[Test]) -> str:
+    """Write tests of one value as a list of values, for a sentence around it: `5060, 5080-5090`."""
+    return test_words(field, OneOf(tuple(tests))).removeprefix("in ").removeprefix("= ")
+
+
 def value_words(field: Field, value: Value) -> str:
     """Write one value of a field, unless it is a secret."""
     return HIDDEN if field.name in _SECRETS else _value(field, value)
