@@ -214,8 +214,7 @@ def _as_test(
     fate, walked = explanation.fate, explanation.walked
     expect: dict[str, Any] = {"path": list(explanation.path)}
     for key, known in (("relay", configuration.destinations), ("store", configuration.stores)):
-        names = walked.named if walked.tables else walked.outputs.keys()
-        chosen = [name for name in known if name in names]
+        chosen = [name for name in known if name in walked.named]
         if chosen or key == "relay":
             expect[key] = chosen
     if fate.trace:

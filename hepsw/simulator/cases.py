@@ -75,9 +75,8 @@ def _compare(simulator: Simulator, case: Case, walked: Walked) -> Iterator[Failu
     if expect.path is not None and expect.path != tuple(walked.path):
         yield Failure("path", f"the path is {_path(walked.path)}")
     # What a trace took is told by the trace.
-    named = walked.named or (walked.outputs.keys() if not walked.tables else set())
-    relay = {name for name in named if name in simulator.configuration.destinations}
-    store = {name for name in named if name in simulator.configuration.stores}
+    relay = {name for name in walked.named if name in simulator.configuration.destinations}
+    store = {name for name in walked.named if name in simulator.configuration.stores}
     for key, expected, came in (
         ("relay", expect.relay, relay),
         ("store", expect.store, store),

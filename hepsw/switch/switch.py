@@ -148,6 +148,8 @@ class Switch:
         outputs = self.program.pass_through
         for name in outputs:
             effects.outputs.setdefault(name, []).append(view)
+            if self.witness is not None:
+                self.witness.named(name)
         self.account.fan_out += len(outputs)
         if outputs:
             self.account.routed += 1
