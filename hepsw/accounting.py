@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from hepsw.rule_account import RuleAccount
+
 
 class Reason(StrEnum):
     """Why a listener turned a frame away, or a sink gave a packet up.
@@ -104,22 +106,6 @@ class Observed:
 
 
 @dataclass(slots=True)
-class RuleAccount:
-    """How often one rule matched."""
-
-    packets: int = 0
-    octets: int = 0
-    last_us: int = 0
-    """When it last matched, in microseconds since the epoch; 0 for never."""
-    edits_refused: Counter[str] = field(default_factory=Counter)
-    """Edits that came out empty, did not fit their chunk, or made the packet too big."""
-    dropped: Counter[str] = field(default_factory=Counter)
-    """Packets that its `dedupe` or `limit` dropped, by reason; they are among `packets`."""
-    no_numbers: int = 0
-    """Values of its `observe` that were no numbers."""
-
-
-@dataclass(slots=True)
 class SwitchAccount:
     """Packets, from acceptance to their one fate."""
 
@@ -148,7 +134,10 @@ class SwitchAccount:
 
     def rule(self, path: str) -> RuleAccount:
         """Return the account of the rule `table/name`, opened at its first mention."""
-        return self.rules.setdefault(path, RuleAccount())
+        account = self.rules.get(path)
+        if account is None:
+            account = self.rules[path] = RuleAccount()
+        return account
 
 
 @dataclass(slots=True)
@@ -234,6 +223,8 @@ def _key(key: object) -> str:
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever an account holds
     """Return accounts as dictionaries; `dataclasses.asdict` counts the items of a `Counter`."""
+    if isinstance(value, RuleAccount):
+        return value.as_dict()
     if is_dataclass(value):
         return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
     if isinstance(value, dict):

@@ -3,13 +3,13 @@
 Everything that lives is held here and nowhere else: the ledger, the switch, the listeners and the
 sinks. A batch comes from a listener, is judged by the switch in the same turn of the loop, and is
 given to the sinks. A reload is loaded and compiled beside all that, in a thread, and put into
-service between two batches.
+service between two batches. What only that thread sees must not hold up the loop either: no call
+into C that takes long, and nothing large that is freed at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import ipaddress
 import logging
 import os
@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hepsw import __version__
@@ -25,28 +26,29 @@ from hepsw.accounting import Ledger
 from hepsw.config.diagnostics import render
 from hepsw.control import report
 from hepsw.control.aside import aside
-from hepsw.control.logs import LAST_WRITE, LogWriter
-from hepsw.control.watch import Watch
+from hepsw.control.collector import no_full_collections, settle
+from hepsw.control.logs import LAST_WRITE, LogWriter, heard
+from hepsw.hep import COMPILED
 from hepsw.net.listeners import Listeners
 from hepsw.net.machine import ThisMachine
-from hepsw.prove import Proven, prove
+from hepsw.pieces import dismantle
+from hepsw.prove import prove
 from hepsw.sinks.sinks import Sinks
 from hepsw.switch import Switch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from hepsw.compiler import Program
     from hepsw.config.configuration import Configuration
-    from hepsw.config.load import Loaded
     from hepsw.hep import Packet
     from hepsw.view import Peer
 
 DRAIN: Final = 10.0
 """Seconds that outputs have to deliver what they hold, at the end and when a reload retires them.
 """
-SWITCH_INTERVAL: Final = 0.0005
+SWITCH_INTERVAL: Final = 0.0002
 """Seconds after which a waiting thread gets the interpreter: with Python's 5 ms a busy loop leaves
 the store's writer, and a reload, next to nothing."""
 WATCH_AGAIN: Final = 5.0
@@ -55,6 +57,8 @@ LINES: Final = {"lines": True}
 """Marks what we say in several lines; in all else a line's end is a packet's trick."""
 AGENTS: Final = 4096
 """Agents remembered as announced."""
+ACCOUNTS: Final = 200
+"""Accounts of rules opened at once, before packets have their turn."""
 
 log = logging.getLogger("hepsw")
 rule_log = logging.getLogger("hepsw.rules")
@@ -69,9 +73,9 @@ class Daemon:
         self._configuration = configuration
         self._logs = LogWriter(configuration.log)
         self._switch = Switch(program, self.ledger.switch)
+        self._switch.heard = heard(configuration.log.level)
         self._listeners = Listeners(self.ledger, self._take, self._meet)
         self._sinks = Sinks(self.ledger, DRAIN, self._listeners.is_own)
-        self._watch = Watch(path)
         self._agents: set[tuple[object, ...]] = set()
         self._generation = 1
         self._written = True
@@ -95,18 +99,21 @@ class Daemon:
 
     async def _run(self) -> None:
         configuration = self._configuration
-        log.info("hepsw %s, plain Python build, %s", __version__, self._path)
+        build = "compiled" if COMPILED else "plain Python"
+        log.info("hepsw %s, %s build, %s", __version__, build, self._path)
         bound = self._listeners.bind(configuration.listeners)
         self._sinks.replace(configuration)
         self._introduce(configuration)
         await self._listeners.start(configuration.listeners, bound)
-        self._watch.settle(configuration.files)
         self._hear_signals()
+        # What watches files takes its time to import: the sockets are open by now.
+        from hepsw.control.watch import Watch  # noqa: PLC0415
+
+        self._watch = Watch(self._path)
+        self._watch.settle(configuration.files)
         # The loop's threads are made of files too: a reload must not be the first to want one.
         await asyncio.to_thread(sys.setswitchinterval, SWITCH_INTERVAL)
-        # Everything made so far stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
+        settle()
         log.info("ready")
         helpers = [
             asyncio.create_task(self._reload_when_wanted()),
@@ -122,9 +129,9 @@ class Daemon:
 
     # --- the way of a packet ---
 
-    def _take(self, batch: Sequence[tuple[Packet, Peer]]) -> None:
+    def _take(self, packets: list[Packet], peers: list[Peer]) -> None:
         """Judge a batch and give every output its part."""
-        effects = self._switch.receive(batch, time.time())
+        effects = self._switch.receive_lists(packets, peers, time.time())
         if effects.outputs:
             self._sinks.enqueue(effects.outputs)
         for line in effects.lines:
@@ -232,44 +239,66 @@ class Daemon:
     async def _reload(self) -> None:
         """Load beside the packets; then swap, or keep what is in service and say why."""
         async with self._reloading:
-            began = time.monotonic()
-            try:
-                proven = await aside(lambda: _proven(self._path))
-                loaded = proven.loaded
-                self._watch.settle(loaded.files)
-                if proven.ready is None:
-                    self._refuse(loaded)
-                    return
-                await self._swap(*proven.ready)
-            except OSError as error:
-                log.error(  # noqa: TRY400 - the operator's turn: a traceback would say nothing
-                    "reload refused, generation %d stays in service: %s",
-                    self._generation,
-                    error.strerror or error,
-                )
-                return
-            except Exception:
-                # A bug of ours must not be the end of all reloads.
-                log.exception(
-                    "reload refused, generation %d stays in service: hepsw failed",
-                    self._generation,
-                )
-                return
-            if loaded.problems.sorted():
-                log.warning("%s", render(loaded.problems.sorted(), loaded.texts), extra=LINES)
-            log.info(
-                "generation %d in service after %.0f ms: %s",
-                self._generation,
-                1000 * (time.monotonic() - began),
-                proven.summary,
-            )
+            with no_full_collections():
+                began = time.monotonic()
+                verdict = None
+                try:
+                    verdict = await aside(lambda: _verdict(self._path))
+                    self._watch.settle(verdict.files)
+                    await self._carry_out(verdict, began)
+                except OSError as error:
+                    log.error(  # noqa: TRY400 - the operator's turn: a traceback would say nothing
+                        "reload refused, generation %d stays in service: %s",
+                        self._generation,
+                        error.strerror or error,
+                    )
+                except Exception:
+                    # A bug of ours must not be the end of all reloads.
+                    log.exception(
+                        "reload refused, generation %d stays in service: hepsw failed",
+                        self._generation,
+                    )
+                if verdict is not None:
+                    # Without a thread it is freed all the same, if at once.
+                    with suppress(RuntimeError):
+                        await aside(lambda: dismantle(verdict.parts))
 
-    async def _swap(self, configuration: Configuration, program: Program) -> None:
-        """Put a configuration into service.
+    async def _carry_out(self, verdict: _Verdict, began: float) -> None:
+        """Swap if the verdict allows it.
 
         Raises:
             OSError: a new listener cannot be opened; nothing was changed.
         """
+        if not verdict.is_ready:
+            log.error(
+                "reload refused, generation %d stays in service:\n%s",
+                self._generation,
+                verdict.problems,
+                extra=LINES,
+            )
+            return
+        await self._swap(verdict.parts)
+        if verdict.problems:
+            log.warning("%s", verdict.problems, extra=LINES)
+        log.info(
+            "generation %d in service after %.0f ms: %s",
+            self._generation,
+            1000 * (time.monotonic() - began),
+            verdict.summary,
+        )
+
+    async def _swap(self, parts: list[Any]) -> None:
+        """Put a configuration and its program into service.
+
+        Args:
+            parts: both; holds those that they replaced when this returns.
+
+        Raises:
+            OSError: a new listener cannot be opened; nothing was changed.
+        """
+        configuration: Configuration
+        program: Program
+        configuration, program = parts
         # The name of a listener is looked up here, and a resolver may take its time.
         bound = await aside(lambda: self._listeners.bind(configuration.listeners))
         try:
@@ -278,25 +307,27 @@ class Daemon:
             for made in bound.values():
                 made.close()
             raise
+        await self._open_accounts(program)
         # While the old tables are in force: what a closing listener still holds was sent to them.
         await self._listeners.stop_others(configuration.listeners)
         # No await between these: a batch meets the old names, tables and sinks, or the new ones.
+        parts[:] = self._configuration, self._switch.program
         self._sinks.adopt(prepared)
         self._switch.replace(program)
         self._listeners.settle(configuration.listeners)
         self._configuration = configuration
         self._generation += 1
         self._logs.settle(configuration.log)
+        self._switch.heard = heard(configuration.log.level)
         await self._listeners.start(configuration.listeners, bound)
 
-    def _refuse(self, loaded: Loaded) -> None:
-        problems = loaded.problems.sorted()
-        log.error(
-            "reload refused, generation %d stays in service:\n%s",
-            self._generation,
-            render(problems, loaded.texts),
-            extra=LINES,
-        )
+    async def _open_accounts(self, program: Program) -> None:
+        """Open the accounts of all rules, a few at a time, so that the swap finds them there."""
+        for tree in program.trees.values():
+            for number, branch in enumerate(tree.branches, 1):
+                self.ledger.switch.rule(branch.path)
+                if number % ACCOUNTS == 0:
+                    await asyncio.sleep(0)
 
     # --- words ---
 
@@ -331,6 +362,30 @@ def _print(ledger: dict[str, Any]) -> None:
         sys.stderr.flush()
 
 
-def _proven(path: Path) -> Proven:
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What a reload needs to know of a configuration that was proven."""
+
+    parts: list[Any]
+    """It and its program, as far as there are any."""
+    is_ready: bool
+    """Whether it may run."""
+    files: Mapping[Path, str]
+    problems: str
+    """All that was found, as it is told."""
+    summary: str
+
+
+def _verdict(path: Path) -> _Verdict:
     """Do everything of a reload that takes time; runs in a thread."""
-    return prove(path, ThisMachine(), running=True)
+    proven = prove(path, ThisMachine(), running=True)
+    loaded = proven.loaded
+    verdict = _Verdict(
+        parts=[part for part in (loaded.configuration, proven.program) if part is not None],
+        is_ready=proven.ready is not None,
+        files=loaded.files,
+        problems=render(loaded.problems.sorted(), loaded.texts),
+        summary=proven.summary if loaded.configuration is not None else "",
+    )
+    loaded.sources.let_go()
+    return verdict

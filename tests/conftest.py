@@ -1,11 +1,14 @@
 """What all tests share: how thoroughly properties are tried, and packets to try them on."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from stale import stale
 
-from hepsw.hep import build
+import hepsw
+from hepsw.hep import COMPILED, build
 from hepsw.view import Peer
 
 settings.register_profile(
@@ -15,6 +18,22 @@ settings.register_profile(
     "proof", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure():
+    """Refuse to test what was compiled before the last edit."""
+    if COMPILED and (wrong := stale(Path(hepsw.__file__).parent)):
+        told = "\n".join(wrong[:10])
+        raise pytest.UsageError(
+            f"the compiled modules are not what is written:\n{told}\n"
+            "`make build` compiles them, HEPSW_PURE=1 tests the plain text"
+        )
+
+
+def pytest_report_header():
+    """Say which build is tested."""
+    build = "compiled" if COMPILED else "plain Python"
+    return f"hepsw: {build} build in {Path(hepsw.__file__).parent}"
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ ROOT = Path(__file__).parent.parent / "hepsw"
 
 RANKS = [
     "errors",
+    "pieces",
     "hep",
     "payload",
     "view",
     "fields",
+    "rule_account",
     "accounting",
     "config",
     "compiler",
@@ -32,6 +34,9 @@ RANKS = [
 
 SIDEWAYS = {("net", "switch"), ("net", "compiler"), ("sinks", "net"), ("sinks", "compiler")}
 """Neighbours that must not know each other, whatever their order."""
+
+SHARED = {"hepsw.net.batches"}
+"""System calls, which know nobody: sinks send by them as listeners read."""
 
 
 def room(module: str) -> str:
@@ -65,13 +70,13 @@ def test_imports_go_one_way(file):
     for module in imports(file):
         other = room(module)
         assert RANKS.index(other) <= RANKS.index(own), f"{file} imports {module}"
-        assert (own, other) not in SIDEWAYS, f"{file} imports {module}"
+        assert module in SHARED or (own, other) not in SIDEWAYS, f"{file} imports {module}"
 
 
 def test_every_room_has_a_rank():
     """A new folder or file at the top needs a place in the order."""
     rooms = {
-        path.stem
+        path.name.partition(".")[0]  # a compiled module has its machine's name behind the dot
         for path in ROOT.iterdir()
         if path.name not in {"__init__.py", "__main__.py", "__pycache__", "py.typed", "templates"}
     }

@@ -6,6 +6,7 @@ and the one that is asked for is imported.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -32,7 +33,9 @@ COMMANDS: Final = {
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
     if wanted:
-        sys.stdout.write(f"hepsw {__version__} (plain Python build)\n")
+        # Only here: importing the library takes longer than printing this.
+        build = "compiled" if import_module("hepsw.hep").COMPILED else "plain Python"
+        sys.stdout.write(f"hepsw {__version__} ({build} build)\n")
         raise typer.Exit
 
 
@@ -70,7 +73,11 @@ def main() -> None:
         rich_markup_mode=None,
     )
     app.callback()(_hepsw)
+    # Modules stay: looking at them again and again while they come is a twentieth of a start.
+    gc.disable()
     for name, line in COMMANDS.items():
         command = import_module(f"hepsw.cli.{name}").command if name == asked else _placeholder
         app.command(name, help=line if command is _placeholder else None)(command)
+    gc.freeze()
+    gc.enable()
     app(prog_name="hepsw")

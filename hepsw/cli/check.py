@@ -14,6 +14,7 @@ from hepsw.cli.paths import ConfigOption, config_file
 from hepsw.config.codes import CODES, explanation
 from hepsw.config.diagnostics import Severity, render, to_json
 from hepsw.config.spelling import did_you_mean
+from hepsw.control.collector import no_full_collections
 from hepsw.net.machine import ThisMachine
 from hepsw.prove import prove
 
@@ -61,7 +62,8 @@ def command(
     if explain is not None:
         _explain(explain)
         return
-    proven = prove(config_file(config), None if offline else ThisMachine())
+    with no_full_collections():
+        proven = prove(config_file(config), None if offline else ThisMachine())
     loaded = proven.loaded
     found = loaded.problems.sorted()
     if output is Format.JSON:

@@ -11,6 +11,7 @@ import typer
 from hepsw.cli import exits
 from hepsw.cli.paths import ConfigOption, config_file
 from hepsw.config.diagnostics import render
+from hepsw.control.collector import no_full_collections
 from hepsw.daemon import Daemon
 from hepsw.net.machine import ThisMachine
 from hepsw.prove import prove
@@ -24,7 +25,8 @@ def command(config: ConfigOption = None) -> None:
     invalid.
     """
     path = config_file(config)
-    proven = prove(path, ThisMachine(), running=True)
+    with no_full_collections():
+        proven = prove(path, ThisMachine(), running=True)
     loaded = proven.loaded
     found = loaded.problems.sorted()
     if found:
@@ -33,13 +35,11 @@ def command(config: ConfigOption = None) -> None:
     if proven.ready is None:
         sys.stderr.write("hepsw run: the configuration is invalid, nothing was started\n")
         raise typer.Exit(exits.CONFIG)
-    configuration, program = proven.ready
-
-    async def serve() -> bool:
-        return await Daemon(path, configuration, program).run()
-
+    daemon = Daemon(path, *proven.ready)
+    # What else is known of the first configuration would stay for as long as this function runs.
+    del proven, loaded, found
     try:
-        written = asyncio.run(serve())
+        written = asyncio.run(daemon.run())
     except OSError as error:
         sys.stderr.write(f"hepsw run: {error.strerror or error}\n")
         raise typer.Exit(exits.IO) from None

@@ -1,12 +1,15 @@
 """`hepsw send`: demo traffic, or frames from files, to a listener.
 
 Frames are decoded only to say what was sent: those of a file leave byte for byte, good or bad.
+Whatever is due leaves in as few system calls as the kernel allows (`net.batches`), and between two
+times of sending this sleeps: at any rate it leaves the processor to who receives.
 """
 
 from __future__ import annotations
 
 import errno
 import math
+import select
 import signal
 import socket
 import sys
@@ -15,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import contextmanager
 from itertools import count as count_from
-from itertools import cycle, islice
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, NoReturn, Self
 
@@ -26,7 +29,8 @@ from hepsw.cli import exits
 from hepsw.config import units
 from hepsw.errors import DecodeError, DeliveryError, HepswError
 from hepsw.hep import PROTO_TYPE_NAMES, decode
-from hepsw.hep.decode import frame_ends
+from hepsw.hep.decoding import frame_ends
+from hepsw.net.batches import send_datagrams, write_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +52,7 @@ _TICK_S: Final = 0.001
 """The shortest sleep: above 1000 packets/s several leave at a time."""
 _NAP_S: Final = 0.1
 """The longest sleep: SIGINT ends the work within it."""
-_BURST: Final = 64
+_BURST: Final = 256
 """Packets between two looks at the clock, when they are due at once."""
 _PATIENCE_S: Final = 2.0
 """From then on people want to see progress."""
@@ -100,12 +104,12 @@ def command(
     except ValueError as error:
         _fail(str(error), exits.USAGE)
     try:
-        frames: Iterator[_Frame]
+        rounds: Iterator[_Frames]
         if files:
-            found = _frames(files)
-            frames, total = cycle(found), count or len(found)
+            found = _read(files)
+            rounds, total = repeat(found.at_least(_BURST)), count or len(found.octets)
         else:
-            frames, total = _demo_frames(), count or len(demo.call(1, 0))
+            rounds, total = _demo(), count or len(demo.call(1, 0))
         wire = _connect(url)
     except HepswError as error:
         _fail(str(error), exits.IO)
@@ -113,14 +117,14 @@ def command(
     problems: list[str] = []
     try:
         with _interruptible() as interruption, _Bar(total) as bar:
-            _send(frames, total, per_second, wire, sent, interruption=interruption, bar=bar)
+            _send(rounds, total, per_second, wire, sent, interruption=interruption, bar=bar)
         sent.stop()
         wire.close()
     except DeliveryError as error:
         problems.append(str(error))
     except KeyboardInterrupt:
         pass  # the second one: the far side takes nothing, and nobody wants to wait for it
-    sys.stdout.write(f"sent {sent}, to {url} in {sent.stop():.1f} s\n")
+    sys.stdout.write(f"sent {sent}, to {url} in {sent.stop():.3f} s\n")
     sys.stdout.flush()  # before what is wrong with it
     for problem in (*problems, *wire.complaints()):
         _complain(problem)
@@ -140,12 +144,18 @@ def _fail(message: str, status: int) -> NoReturn:
 # What is asked for
 
 
-class _Frame(NamedTuple):
-    """What goes into one datagram."""
+class _Frames(NamedTuple):
+    """Frames in the order in which they leave."""
 
-    octets: bytes
-    kind: int
-    """The protocol type, -1 for what has none."""
+    octets: list[bytes]
+    """Of each frame, which is what goes into one datagram."""
+    kinds: list[int]
+    """The protocol type of each, -1 for what has none."""
+
+    def at_least(self, number: int) -> _Frames:
+        """Return the same again and again until there are so many: no batch ends before."""
+        times = -(-number // len(self.octets))
+        return _Frames(self.octets * times, self.kinds * times)
 
 
 def _url(written: str) -> Url:
@@ -171,15 +181,17 @@ def _rate(written: str) -> float:
     return rate
 
 
-def _demo_frames() -> Iterator[_Frame]:
+def _demo() -> Iterator[_Frames]:
     """Yield the packets of one call after the other, each ended just now: no time is to come."""
     for number in count_from(1):
         start_us = time.time_ns() // 1000 - int(demo.DURATION_S * 1_000_000)
-        for _offset_s, packet in demo.call(number, start_us):
-            yield _Frame(packet.data, packet.proto_type or 0)
+        packets = [packet for _offset_s, packet in demo.call(number, start_us)]
+        yield _Frames(
+            [packet.data for packet in packets], [packet.proto_type or 0 for packet in packets]
+        )
 
 
-def _frames(files: list[Path]) -> list[_Frame]:
+def _read(files: list[Path]) -> _Frames:
     """Return the frames of all files; what they hold besides is said on standard error.
 
     Raises:
@@ -187,7 +199,7 @@ def _frames(files: list[Path]) -> list[_Frame]:
     """
     from hepsw import framefile  # noqa: PLC0415 - the demo does without
 
-    frames: list[_Frame] = []
+    frames: list[bytes] = []
     for file in files:
         is_stdin = file == Path("-")
         name = "standard input" if is_stdin else str(file)
@@ -204,8 +216,8 @@ def _frames(files: list[Path]) -> list[_Frame]:
             raise HepswError(f"{name}: no HEP in it{skipped and f' (passed over: {skipped})'}")
         if skipped:
             _complain(f"{name}: passed over: {skipped}")
-        frames += (_Frame(octets, _kind(octets)) for octets in capture.frames)
-    return frames
+        frames += capture.frames
+    return _Frames(frames, [_kind(octets) for octets in frames])
 
 
 def _kind(octets: bytes) -> int:
@@ -228,10 +240,10 @@ class _Sent:
         self._octets = 0
         self._kinds: Counter[int] = Counter()
 
-    def add(self, frame: _Frame) -> None:
-        """Count a frame that has left."""
-        self._octets += len(frame.octets)
-        self._kinds[frame.kind] += 1
+    def add(self, frames: _Frames, start: int, stop: int) -> None:
+        """Count frames that have left."""
+        self._octets += sum(map(len, frames.octets[start:stop]))
+        self._kinds.update(frames.kinds[start:stop])
 
     def stop(self) -> float:
         """Return how many seconds it took until this was called first."""
@@ -282,7 +294,7 @@ def _interruptible() -> Iterator[_Interruption]:
 
 
 def _send(
-    frames: Iterator[_Frame],
+    rounds: Iterator[_Frames],
     total: int,
     per_second: float,
     wire: _Wire,
@@ -298,14 +310,20 @@ def _send(
     Raises:
         DeliveryError: the far side takes no more.
     """
-    done = 0
+    done = at = 0
+    frames = next(rounds)
     while done < total and not interruption.came:
         elapsed_s = time.monotonic() - sent.started
         due = total if per_second == math.inf else min(total, int(elapsed_s * per_second) + 1)
-        for frame in islice(frames, max(0, min(due - done, _BURST))):
-            if wire.send(frame.octets):
-                sent.add(frame)
-            done += 1
+        if due > done:
+            stop = min(at + min(due - done, _BURST), len(frames.octets))
+            left = wire.send(frames.octets, at, stop)
+            sent.add(frames, at, at + left)
+            passed = left or 1  # one that cannot travel here is passed over
+            at += passed
+            done += passed
+            if at == len(frames.octets):
+                frames, at = next(rounds), 0
         bar.show(done)
         wait_s = sent.started + done / per_second - time.monotonic()
         if done < total and wait_s > 0:
@@ -377,6 +395,7 @@ def _connect(url: Url) -> _Wire:
             connected.close()
             problem = error.strerror or str(error)
             continue
+        connected.settimeout(0)  # from now on a full socket is waited for with patience
         return _Udp(url, connected) if url.scheme == "udp" else _Tcp(url, connected)
     raise DeliveryError(f"nobody answers at {url}: {problem.lower()}")
 
@@ -389,8 +408,11 @@ class _Wire(ABC):
         self._socket = connected
 
     @abstractmethod
-    def send(self, frame: bytes) -> bool:
-        """Send a frame whole; return False, having counted it, if it cannot travel here.
+    def send(self, frames: list[bytes], start: int, stop: int) -> int:
+        """Send some of `frames[start:stop]`, from the first on and each whole.
+
+        Returns:
+            How many have left; 0, having counted it, if the first one cannot travel here.
 
         Raises:
             DeliveryError: the far side takes no more.
@@ -408,9 +430,16 @@ class _Wire(ABC):
     def complaints(self) -> list[str]:
         """Return what has to be said at the end."""
 
+    def _wait(self) -> None:
+        """Wait for room.
+
+        Raises:
+            DeliveryError: there is none for too long.
+        """
+        if not select.select((), (self._socket,), (), _TIMEOUT_S)[1]:
+            raise DeliveryError(f"{self._url} has taken nothing for {_TIMEOUT_S:.0f} s")
+
     def _failure(self, error: OSError) -> DeliveryError:
-        if isinstance(error, TimeoutError):
-            return DeliveryError(f"{self._url} has taken nothing for {_TIMEOUT_S:.0f} s")
         return DeliveryError(f"{self._url}: {(error.strerror or str(error)).lower()}")
 
 
@@ -422,22 +451,24 @@ class _Udp(_Wire):
         self._too_big = 0
         self._is_unreachable = False
 
-    def send(self, frame: bytes) -> bool:
-        try:
+    def send(self, frames: list[bytes], start: int, stop: int) -> int:
+        was_refused = False
+        while True:
             try:
-                self._socket.send(frame)
+                return send_datagrams(self._socket.fileno(), frames, start, stop)
+            except BlockingIOError:
+                self._wait()
             except ConnectionRefusedError:
                 # That was the answer to an earlier datagram; this one has not left yet.
                 self._is_unreachable = True
-                self._socket.send(frame)
-        except ConnectionRefusedError:
-            return True  # no better than the one before
-        except OSError as error:
-            if error.errno != errno.EMSGSIZE:
-                raise self._failure(error) from error
-            self._too_big += 1
-            return False
-        return True
+                if was_refused:
+                    return 1  # no better than the one before
+                was_refused = True
+            except OSError as error:
+                if error.errno != errno.EMSGSIZE:
+                    raise self._failure(error) from error
+                self._too_big += 1
+                return 0
 
     def close(self) -> None:
         if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED:
@@ -460,19 +491,36 @@ class _Tcp(_Wire):
         super().__init__(url, connected)
         self._legacy = 0
         self._unframed = 0
+        self._looked_at: list[bytes] = []
+        self._ends: list[int] = []
+        """For each of these frames, where the first one from it on is that TCP cannot carry."""
 
-    def send(self, frame: bytes) -> bool:
-        if frame[:1] in {b"\x01", b"\x02"}:
-            self._legacy += 1
-            return False
-        if not frame_ends(frame):
-            self._unframed += 1
-            return False
-        try:
-            self._socket.sendall(frame)
-        except OSError as error:
-            raise self._failure(error) from error
-        return True
+    def send(self, frames: list[bytes], start: int, stop: int) -> int:
+        if frames is not self._looked_at:
+            self._looked_at, self._ends = frames, _ends_of_runs(frames)
+        stop = min(stop, self._ends[start])
+        if stop == start:
+            if _is_legacy(frames[start]):
+                self._legacy += 1
+            else:
+                self._unframed += 1
+            return 0
+        at, skip = start, 0
+        while True:
+            try:
+                taken = skip + write_frames(self._socket.fileno(), frames, at, stop, skip)
+            except BlockingIOError:
+                self._wait()
+                continue
+            except OSError as error:
+                raise self._failure(error) from error
+            while at < stop and taken >= len(frames[at]):
+                taken -= len(frames[at])
+                at += 1
+            skip = taken
+            if not skip:
+                return at - start
+            stop = at + 1  # a frame that was begun is ended, and SIGINT waits for no other
 
     def close(self) -> None:
         with self._socket:
@@ -498,3 +546,19 @@ class _Tcp(_Wire):
                 "would break the stream"
             )
         return found
+
+
+def _is_legacy(frame: bytes) -> bool:
+    """Return whether a frame is of HEP1 or HEP2."""
+    return frame[:1] in {b"\x01", b"\x02"}
+
+
+def _ends_of_runs(frames: list[bytes]) -> list[int]:
+    """Return for each frame where the first one from it on is that a stream cannot carry."""
+    ends = list(range(len(frames)))
+    end = len(frames)
+    for at in reversed(ends):
+        if _is_legacy(frames[at]) or not frame_ends(frames[at]):
+            end = at
+        ends[at] = end
+    return ends

@@ -43,7 +43,7 @@ from hepsw.fields import CATALOGUE, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hepsw.compiler.predicates import Check, Predicate
+    from hepsw.compiler.checks import Check, Predicate
     from hepsw.fields import Field, Reading, Value
     from hepsw.view import View
 

@@ -23,13 +23,15 @@ lists, stays in the list of its node.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hepsw.compiler.forest import Fork, Index, Leaf, Node, Ranges
-from hepsw.compiler.keys import domain_of
+from hepsw.compiler.keys import after, domain_of
 from hepsw.fields import Kind
+from hepsw.fields.readers import reader_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,6 +49,11 @@ matches, and one packet in ten matches none. Under a value, half of it is met.""
 
 INDEX_COST: Final = 4.0
 """What it costs to look into an index, in tests of a rule; `bench/rules.py` shows both."""
+
+IPV4: Final = 4
+"""Octets of an address, which is also its domain."""
+BITS: Final = 32
+"""Of the numbers that are searched as such."""
 
 COPIED: Final = 16
 """A segment holds so many rules itself; with more, it points to the nodes on its way."""
@@ -154,16 +161,7 @@ class Grower:
         field = self.slots.setdefault(name, rules[0].wants[name].field)
         slot = list(self.slots).index(name)
         groups = list(_groups(name, rules).items())
-        path = (*path, name)
-        members = [group for _, group in groups]
-        grown: dict[tuple[int, ...], Node] = {}
-
-        def node(numbers: tuple[int, ...]) -> Node:
-            """Return the node of some groups; values that lead to the same ones share it."""
-            if numbers not in grown:
-                grown[numbers] = self._of_groups(numbers, members, node, path)
-            return grown[numbers]
-
+        node = _Nodes(self._grow, [group for _, group in groups], (*path, name)).of
         at_points: dict[Value, list[int]] = {}
         at_ranges: dict[int, list[tuple[Any, Any, int]]] = {}
         for number, (keys, _) in enumerate(groups):
@@ -171,28 +169,56 @@ class Grower:
                 at_points.setdefault(value, []).append(number)
             for domain, start, end in keys.ranges:
                 at_ranges.setdefault(domain, []).append((start, end, number))
+        if at_ranges and len(at_points) <= sum(map(len, at_ranges.values())):
+            # Where ranges are searched anyway, a look-up of points would be one more place to go.
+            for value, at in at_points.items():
+                ranges = at_ranges.setdefault(domain_of(field, value), [])
+                ranges += [(value, after(value), number) for number in at]
+            at_points.clear()
         return Index(
             slot=slot,
-            read=field.read,
+            reader=reader_of(field.read),
             is_address=field.kind is Kind.IP,
-            at_point={value: node(tuple(at)) for value, at in at_points.items()}.get,
-            ranges={domain: _segments(ranges, node) for domain, ranges in at_ranges.items()},
+            points={value: node(tuple(at)) for value, at in at_points.items()},
+            ranges={
+                domain: _segments(field, domain, ranges, node)
+                for domain, ranges in at_ranges.items()
+            },
         )
 
-    def _of_groups(
+
+class _Nodes:
+    """The nodes of one index; values that lead to the same groups of rules share one.
+
+    No function within `_index`: one that calls itself is a cycle, which only the collector frees.
+    """
+
+    def __init__(
         self,
-        numbers: tuple[int, ...],
+        grow: Callable[[Sequence[Asking], tuple[str, ...]], Node],
         members: list[list[Asking]],
-        node: Callable[[tuple[int, ...]], Node],
         path: tuple[str, ...],
-    ) -> Node:
+    ) -> None:
+        self._grow = grow
+        self._members = members
+        self._path = path
+        self._grown: dict[tuple[int, ...], Node] = {}
+
+    def of(self, numbers: tuple[int, ...]) -> Node:
+        """Return the node of some groups."""
+        if numbers not in self._grown:
+            self._grown[numbers] = self._made(numbers)
+        return self._grown[numbers]
+
+    def _made(self, numbers: tuple[int, ...]) -> Node:
+        members = self._members
         if len(numbers) == 1:
-            return self._grow(members[numbers[0]], path)
+            return self._grow(members[numbers[0]], self._path)
         large = [number for number in numbers if len(members[number]) > OWN_NODE]
         small = [rule for n in numbers if len(members[n]) <= OWN_NODE for rule in members[n]]
-        nodes = [node((number,)) for number in large]
+        nodes = [self.of((number,)) for number in large]
         if small:
-            nodes.append(self._grow(sorted(small, key=_position), path))
+            nodes.append(self._grow(sorted(small, key=_position), self._path))
         return _joined(nodes)
 
 
@@ -282,7 +308,10 @@ def _neighbours(name: str, rules: list[Asking]) -> list[tuple[int, float]]:
 
 
 def _segments(
-    ranges: list[tuple[Any, Any, int]], node: Callable[[tuple[int, ...]], Node]
+    field: Field,
+    domain: int,
+    ranges: list[tuple[Any, Any, int]],
+    node: Callable[[tuple[int, ...]], Node],
 ) -> Ranges:
     """Lay a segment tree over the ends of all ranges, and write down each segment's way up."""
     bounds = sorted({bound for start, end, _ in ranges for bound in (start, end)})
@@ -314,7 +343,20 @@ def _segments(
         if key not in joined:
             joined[key] = _joined([node(tuple(noted[at])) for at in way])
         nodes.append(joined[key])
-    return Ranges(bounds, nodes)
+    return Ranges(bounds, nodes, _numbers(field, domain, bounds))
+
+
+def _numbers(field: Field, domain: int, bounds: list[Any]) -> array[int] | None:
+    """Return sorted bounds as numbers of 32 bits, None where values have more.
+
+    One that is more than any value can be is left out: nothing lies behind it.
+    """
+    if field.kind is Kind.IP and domain == IPV4:
+        # What lies behind an address is that address with a NUL: see `keys`.
+        bounds = [int.from_bytes(one[:IPV4]) + (len(one) > IPV4) for one in bounds]
+    elif field.kind is not Kind.NUMBER or field.bits > BITS:
+        return None
+    return array("I", (bound for bound in bounds if bound >> BITS == 0))
 
 
 def _joined(nodes: list[Node]) -> Node:

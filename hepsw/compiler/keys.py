@@ -124,9 +124,9 @@ def test_spans(field: Field, test: Test) -> tuple[list[Span], bool] | None:
     """
     match test:
         case Equal(values):
-            return sorted((domain_of(field, value), value, _after(value)) for value in values), True
+            return sorted((domain_of(field, value), value, after(value)) for value in values), True
         case Between(low, high):
-            return [(0, low, _after(high))] if low <= high else [], True
+            return [(0, low, after(high))] if low <= high else [], True
         case Within(first, last):
             return [(len(first), first, last + b"\0")], True
         case Starts(octets):
@@ -153,7 +153,8 @@ def test_spans(field: Field, test: Test) -> tuple[list[Span], bool] | None:
             return None
 
 
-def _after(value: Value) -> Value:
+def after(value: Value) -> Value:
+    """Return the first value behind one."""
     if isinstance(value, bytes):
         return value + b"\0"
     return value + 1 if isinstance(value, int) else math.nextafter(value, math.inf)
@@ -196,11 +197,11 @@ def meeting(ones: list[Span], others: list[Span]) -> list[Span]:
 
 
 def _as_keys(spans: list[Span]) -> Keys:
-    points = tuple(start for _, start, end in spans if end == _after(start))
-    ranges = tuple(span for span in spans if span[2] != _after(span[1]))
+    points = tuple(start for _, start, end in spans if end == after(start))
+    ranges = tuple(span for span in spans if span[2] != after(span[1]))
     return Keys(points, ranges)
 
 
 def _spans_of(want: Want) -> list[Span]:
-    points = [(domain_of(want.field, value), value, _after(value)) for value in want.keys.points]
+    points = [(domain_of(want.field, value), value, after(value)) for value in want.keys.points]
     return [*points, *want.keys.ranges]

@@ -69,6 +69,7 @@ def table_findings(
             "counted `missed`",
             hint="write `miss`, or a last rule without `match`",
         )
+    reach.let_go()
 
 
 def _always_decides(table: Table, tables: Mapping[str, Table]) -> bool:

@@ -1,14 +1,37 @@
-"""Conditions as functions of a view.
+"""From conditions as an operator wrote them to the objects that packets are put to.
 
 Whatever can be worked out once is worked out here: networks are pairs of packed addresses,
-expressions are compiled, a list of a thousand values is one set. What is left for the packet is a
-read and a comparison.
+expressions are compiled, a list of a thousand values is one set.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never
+import math
+from typing import TYPE_CHECKING, assert_never
 
+from hepsw.compiler.checks import (
+    Always,
+    Among,
+    AnyCheck,
+    AnyOf,
+    EndsWith,
+    Every,
+    EveryCheck,
+    HasInside,
+    Is,
+    IsBetween,
+    IsInNetwork,
+    IsInRange,
+    IsOneOf,
+    IsWithin,
+    Matches,
+    Not,
+    OfType,
+    Passes,
+    PassesNot,
+    Present,
+    StartsWith,
+)
 from hepsw.config.conditions import (
     All,
     Between,
@@ -30,98 +53,49 @@ from hepsw.config.conditions import (
 )
 from hepsw.config.template import compile_re
 from hepsw.fields import Kind
+from hepsw.fields.readers import reader_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hepsw.fields import Field, Value
-    from hepsw.view import View
-
-    Predicate = Callable[[View], bool]
-    Check = Callable[[Any], bool]
-    """Only ever meets values of its field's kind: `match.py` has seen to that."""
+    from hepsw.compiler.checks import Check, Predicate
+    from hepsw.fields import Field
 
 
 def predicate(condition: Condition) -> Predicate:
-    """Return the function that says whether the condition holds for a view."""
+    """Return what says whether the condition holds for a view."""
     match condition:
         case Has(field, Equal(values)):
-            return _is_one_of(field, values)
+            return Among(reader_of(field.read), values)
         case Has(field, test):
-            return _has(field, check_of(field, test))
+            return Passes(reader_of(field.read), check_of(field, test))
         case Lacks(field, test):
-            return _lacks(field, check_of(field, test))
+            return PassesNot(reader_of(field.read), check_of(field, test))
         case Exists(field, wanted):
-            read = field.read
-            return lambda view: (read(view) is not None) is wanted
+            return Present(reader_of(field.read), wanted=wanted)
         case All(parts):
-            return _all([predicate(part) for part in parts])
+            return every([predicate(part) for part in parts])
         case Some(parts):
-            inner = [predicate(part) for part in parts]
-            return lambda view: any(holds(view) for holds in inner)
+            return AnyOf(tuple(predicate(part) for part in parts))
         case Negation(part):
-            holds = predicate(part)
-            return lambda view: not holds(view)
+            return Not(predicate(part))
         case _:
             assert_never(condition)
 
 
-def _all(parts: list[Predicate]) -> Predicate:
-    # Most rules test nothing, one or two things: these shapes call no generator.
+def every(parts: list[Predicate]) -> Predicate:
+    """Return what holds where all parts do."""
     if not parts:
-        return lambda view: True  # noqa: ARG005 - it always holds
-    if len(parts) == 1:
-        return parts[0]
-    if len(parts) == 2:
-        first, second = parts
-        return lambda view: first(view) and second(view)
-    return lambda view: all(holds(view) for holds in parts)
-
-
-def _is_one_of(field: Field, values: frozenset[Value]) -> Predicate:
-    """Do what `_has` does, for the test that is most frequent, without a call of its own."""
-    read = field.read
-
-    def holds(view: View) -> bool:
-        reading = read(view)
-        if isinstance(reading, tuple):
-            return not values.isdisjoint(reading)
-        return reading in values  # None is in no set
-
-    return holds
-
-
-def _has(field: Field, passes: Check) -> Predicate:
-    read = field.read
-
-    def holds(view: View) -> bool:
-        reading = read(view)
-        if reading is None:
-            return False
-        if isinstance(reading, tuple):
-            return any(passes(value) for value in reading)
-        return passes(reading)
-
-    return holds
-
-
-def _lacks(field: Field, passes: Check) -> Predicate:
-    read = field.read
-
-    def holds(view: View) -> bool:
-        reading = read(view)
-        if reading is None:
-            return False
-        if isinstance(reading, tuple):
-            return not any(passes(value) for value in reading)
-        return not passes(reading)
-
-    return holds
+        return Always()
+    return parts[0] if len(parts) == 1 else Every(tuple(parts))
 
 
 def check_of(field: Field, test: Test) -> Check:
-    """Return the function that says whether one value of a field passes the test."""
-    return _check_of_any(test) if field.kind is Kind.JSON else check(test)
+    """Return what says whether one value of a field passes the test."""
+    if field.kind is Kind.JSON:
+        return _check_of_any(test)
+    if isinstance(test, Between) and field.kind is Kind.NUMBER and field.bits < 64:
+        most = (1 << field.bits) - 1
+        return IsInRange(max(0, math.ceil(test.low)), min(most, math.floor(test.high)))
+    return check(test)
 
 
 def _check_of_any(test: Test) -> Check:
@@ -130,42 +104,33 @@ def _check_of_any(test: Test) -> Check:
         case Equal():
             return check(test)
         case OneOf(tests):
-            checks = [_check_of_any(part) for part in tests]
-            return lambda value: any(passes(value) for passes in checks)
+            return AnyCheck(tuple(_check_of_any(part) for part in tests))
         case Both(tests):
-            checks = [_check_of_any(part) for part in tests]
-            return lambda value: all(passes(value) for passes in checks)
+            return EveryCheck(tuple(_check_of_any(part) for part in tests))
         case _:
-            passes = check(test)
-            wants_text = not isinstance(test, Between)
-            return lambda value: isinstance(value, bytes) is wants_text and passes(value)
+            return OfType(check(test), wants_text=not isinstance(test, Between))
 
 
 def check(test: Test) -> Check:
-    """Return the function that says whether one value passes the test."""
+    """Return what says whether one value passes the test."""
     match test:
         case Equal(values):
-            return values.__contains__
+            return Is(next(iter(values))) if len(values) == 1 else IsOneOf(values)
         case Between(low, high):
-            return lambda value: low <= value <= high
+            return IsBetween(low, high)
         case Within(first, last):
-            octets = len(first)
-            # Packed addresses of one family sort as the addresses do.
-            return lambda value: len(value) == octets and first <= value <= last
+            return IsInNetwork(first, last) if len(first) == 4 else IsWithin(first, last)
         case Starts(octets):
-            return lambda value: value.startswith(octets)
+            return StartsWith(octets)
         case Ends(octets):
-            return lambda value: value.endswith(octets)
+            return EndsWith(octets)
         case Contains(octets):
-            return lambda value: octets in value
+            return HasInside(octets)
         case Search(expression):
-            search = compile_re(expression.decode()).search
-            return lambda value: search(value) is not None
+            return Matches(compile_re(expression.decode()).search)
         case OneOf(tests):
-            checks = [check(part) for part in tests]
-            return lambda value: any(passes(value) for passes in checks)
+            return AnyCheck(tuple(check(part) for part in tests))
         case Both(tests):
-            checks = [check(part) for part in tests]
-            return lambda value: all(passes(value) for passes in checks)
+            return EveryCheck(tuple(check(part) for part in tests))
         case _:
             assert_never(test)

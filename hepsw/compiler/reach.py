@@ -36,6 +36,7 @@ from hepsw.config.conditions import (
     Test,
 )
 from hepsw.config.words import listed_words
+from hepsw.pieces import let_go
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -108,6 +109,10 @@ class Reach:
         )
         self._root = grower.root
         self._slots = list(grower.slots.values())
+
+    def let_go(self) -> None:
+        """Forget the rules, a piece at a time; nothing can be asked any more."""
+        let_go(self._judged)
 
     @property
     def listed(self) -> Sequence[int]:
@@ -203,7 +208,7 @@ class Reach:
         """Return the rules before `end` that may hold for these values, in order."""
         if not isinstance(self._root, Fork):
             return range(end)
-        found: list[Leaf] = []
+        found: list[int | Leaf] = []
         # Every slot is filled: there is no packet, and none is asked.
         gather(
             self._root,
@@ -211,7 +216,8 @@ class Reach:
             [readings_of(field, readings) for field in self._slots],
             found,
         )
-        return sorted({position for leaf in found for position in leaf if position < end})
+        leaves = (one if isinstance(one, tuple) else (one,) for one in found)
+        return sorted({position for leaf in leaves for position in leaf if position < end})
 
     def _contradict(self, *formulas: Formula) -> bool:
         before = self._prover.steps

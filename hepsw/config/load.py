@@ -42,6 +42,7 @@ from hepsw.config.spelling import did_you_mean
 from hepsw.config.validate import salvaged, unknown_block, validated
 from hepsw.fields import CATALOGUE, GROUPS, chunk_field
 from hepsw.hep import ChunkKey, ChunkType
+from hepsw.pieces import dismantle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,8 +94,11 @@ def load(path: FilePath, machine: Machine | None = None, *, running: bool = Fals
         configuration = loader.configuration()
         cases = loader.cases
         not_run = refuse_what_does_not_run(sources.data, loader.report, running=running)
+    if sources.problems.has_errors:
+        half, configuration = [configuration], None
+        dismantle(half)
     return Loaded(
-        configuration=None if sources.problems.has_errors else configuration,
+        configuration=configuration,
         problems=sources.problems,
         texts=masked(sources),
         files=sources.files,

@@ -22,6 +22,7 @@ from hepsw.config.configuration import Expect
 from hepsw.config.field_schema import FieldBlocks, Schema, text
 from hepsw.config.forms import default_form
 from hepsw.config.models.block import Block, listed
+from hepsw.config.models.docstrings import field_docs
 from hepsw.config.sources import SCHEMA
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ def _property(block: type[Block], own: str, key: str, made: Schema) -> Schema:
     return {
         **content,
         "title": key,
-        "description": _sentence(block.model_fields[own].description),
+        "description": _sentence(field_docs(block)[own]),
         **({} if default is None else {"default": default}),
     }
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from hepsw.config.diagnostics import Problems
 from hepsw.config.files import read_file
 from hepsw.config.toml import TomlSyntax, read_toml
+from hepsw.pieces import let_go
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,13 @@ class Sources:
         """Return the folder that a file name written at this path is relative to."""
         return self.folders[self.where(path).file]
 
+    def let_go(self) -> None:
+        """Forget what was read, a piece at a time; the texts, files and problems stay."""
+        for block in self.data.values():
+            if isinstance(block, dict):
+                let_go(*(inner for inner in block.values() if isinstance(inner, (dict, list))))
+        let_go(self.data, self.places)
+
 
 def read_sources(path: FilePath) -> Sources:
     """Read `hepsw.toml` and the rules beside it; what is wrong is in `problems`, never raised."""
@@ -90,6 +98,7 @@ def read_sources(path: FilePath) -> Sources:
         if read is not None:
             data, spans = read
             _Merge(sources, printed(file), spans).document(data)
+            let_go(spans)
     return sources
 
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import re2
 
+from hepsw.config.rendering import Filled, Joined, Literal
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hepsw.config.rendering import Part
     from hepsw.fields import Field
     from hepsw.view import View
 
@@ -43,15 +46,6 @@ class Slot:
     field: Field
     filters: tuple[Callable[[bytes], bytes], ...]
 
-    def render(self, view: View) -> bytes:
-        """Return the field's first value through the filters; empty where it is missing."""
-        reading = self.field.read(view)
-        value = reading[0] if isinstance(reading, tuple) else reading
-        octets = b"" if value is None else self.field.render(value)
-        for apply in self.filters:
-            octets = apply(octets)
-        return octets
-
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -59,6 +53,16 @@ class Template:
 
     source: str
     parts: tuple[bytes | Slot, ...]
+    running: Part = field(init=False, repr=False, compare=False)
+    """What renders it, made of the parts."""
+
+    def __post_init__(self) -> None:
+        """Make ready to render."""
+        parts = [
+            Literal(part) if isinstance(part, bytes) else Filled(part.field, part.filters)
+            for part in self.parts
+        ]
+        object.__setattr__(self, "running", parts[0] if len(parts) == 1 else Joined(parts))
 
     @property
     def is_literal(self) -> bool:
@@ -71,10 +75,8 @@ class Template:
         return tuple(part.field for part in self.parts if isinstance(part, Slot))
 
     def render(self, view: View) -> bytes:
-        """Return the text for one packet."""
-        return b"".join(
-            [part if isinstance(part, bytes) else part.render(view) for part in self.parts]
-        )
+        """Return the text for one packet; what it lacks is empty."""
+        return self.running.render(view)
 
 
 def parse(source: str, lookup: Callable[[str], Field]) -> Template:

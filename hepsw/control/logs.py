@@ -33,6 +33,12 @@ LAST_WRITE: Final = 2.0
 """Seconds that a stuck reader of standard error holds up the end."""
 
 
+def heard(level: str) -> frozenset[str]:
+    """Return the levels of which lines are written where `[log]` asks for one and those above."""
+    levels = ("debug", "info", "warning", "error")
+    return frozenset(levels[levels.index(level) :])
+
+
 class _Text(logging.Formatter):
     """`14:02:11 warning copy: nobody listens at udp://…`."""
 

@@ -6,11 +6,20 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from hepsw.fields.field import Field, Kind, Reading
-from hepsw.hep import GENERIC, PROTO_TYPE_NAMES, PROTO_TYPES, ChunkKey, ChunkType
+from hepsw.fields.readers import (
+    Address,
+    Attribute,
+    Both,
+    Number,
+    Octets,
+    Payload,
+    ProtoType,
+    Reader,
+    Text,
+)
+from hepsw.hep import GENERIC, PROTO_TYPE_NAMES, PROTO_TYPES, ChunkKey, ChunkSpec, ChunkType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hepsw.view import View
 
 _DOCS: Final = {
@@ -70,37 +79,35 @@ def _kind(name: str, chunk_type: ChunkType) -> Kind:
             return Kind.NUMBER
 
 
-def _attribute(name: str) -> Callable[[View], Reading]:
-    def read(view: View) -> Reading:
-        reading: Reading = getattr(view.packet, name)
-        return reading
+def _reader(name: str, spec: ChunkSpec, kind: Kind) -> Reader:
+    """Return how the field of a generic chunk is read."""
+    match name:
+        case "src_ip":
+            return _SRC_IP
+        case "dst_ip":
+            return _DST_IP
+        case "proto_type":
+            return ProtoType()
+        case "payload":
+            return Payload()
+        case "capture_id":  # HEP2 has 16 bits of it, in the sender's byte order
+            return Attribute(name)
+    if kind is Kind.TEXT:
+        return Text(spec.type_id)
+    return (
+        Number(spec.type_id, spec.type.size or 0) if spec.type.is_number else Octets(spec.type_id)
+    )
 
-    return read
 
-
-def _text_attribute(name: str) -> Callable[[View], Reading]:
-    def read(view: View) -> Reading:
-        octets: bytes | None = getattr(view.packet, name)
-        return None if octets is None else octets.rstrip(b"\0")
-
-    return read
-
-
-def _both(first: str, second: str) -> Callable[[View], Reading]:
-    def read(view: View) -> Reading:
-        ends = (getattr(view.packet, first), getattr(view.packet, second))
-        return tuple(end for end in ends if end is not None) or None
-
-    return read
+_SRC_IP: Final = Address(0x0003, 0x0005)
+_DST_IP: Final = Address(0x0004, 0x0006)
+_SRC_PORT: Final = Number(0x0007, 2)
+_DST_PORT: Final = Number(0x0008, 2)
 
 
 def _payload_size(view: View) -> Reading:
     payload = view.packet.payload
     return None if payload is None else len(payload)
-
-
-_ATTRIBUTES: Final = {"src_ip": "src_address", "dst_ip": "dst_address"}
-"""Where the packet's attribute is spelt otherwise: packed addresses are what rules compare."""
 
 
 def chunk_fields() -> list[Field]:
@@ -111,12 +118,11 @@ def chunk_fields() -> list[Field]:
         if name in fields or name in {"seconds", "microseconds"}:
             continue
         kind = _kind(name, spec.type)
-        attribute = _ATTRIBUTES.get(name, name)
         fields[name] = Field(
             name=name,
             kind=kind,
             doc=_DOCS[name],
-            read=_text_attribute(attribute) if kind is Kind.TEXT else _attribute(attribute),
+            read=_reader(name, spec, kind).read,
             bits=_BITS.get(spec.type, 0),
             key=ChunkKey(0, spec.type_id),
             edit=name,
@@ -128,7 +134,7 @@ def chunk_fields() -> list[Field]:
             names=PROTO_TYPES if name == "proto_type" else None,
             labels=PROTO_TYPE_NAMES if name == "proto_type" else None,
         )
-    fields["time"] = Field("time", Kind.TIME, _DOCS["time"], _attribute("time_us"), edit="time")
+    fields["time"] = Field("time", Kind.TIME, _DOCS["time"], Attribute("time_us").read, edit="time")
     return list(fields.values())
 
 
@@ -139,7 +145,7 @@ def packet_fields() -> list[Field]:
             "ip",
             Kind.IP,
             "Either end's address: matches if one of the two does.",
-            _both("src_address", "dst_address"),
+            Both(_SRC_IP, _DST_IP).read,
             several=True,
             derived_from=frozenset({"src_ip", "dst_ip"}),
             made_of=("src_ip", "dst_ip"),
@@ -148,7 +154,7 @@ def packet_fields() -> list[Field]:
             "port",
             Kind.NUMBER,
             "Either end's port: matches if one of the two does.",
-            _both("src_port", "dst_port"),
+            Both(_SRC_PORT, _DST_PORT).read,
             several=True,
             bits=16,
             derived_from=frozenset({"src_port", "dst_port"}),
@@ -158,7 +164,7 @@ def packet_fields() -> list[Field]:
             "hep_version",
             Kind.NUMBER,
             "1, 2 or 3; an edit that version 1 or 2 cannot carry makes it 3.",
-            _attribute("version"),
+            Attribute("version").read,
             bits=8,
             most=3,
             derived_from=frozenset({"*"}),

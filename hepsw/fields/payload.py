@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hepsw.fields.field import Field, Kind
+from hepsw.fields.readers import SipPart
 from hepsw.payload import canonical, parse_path
 
 if TYPE_CHECKING:
@@ -46,17 +47,6 @@ VERDICTS: Final = ("ok", "header", "semantic", "start", "frame")
 
 
 _field = partial(Field, derived_from=_FROM_PAYLOAD, parses=True)
-
-
-def _of_sip(attribute: str) -> Callable[[View], Reading]:
-    def read(view: View) -> Reading:
-        sip = view.sip
-        if sip is None:
-            return None
-        reading: Reading = getattr(sip, attribute)
-        return reading
-
-    return read
 
 
 def _word_of_sip(attribute: str) -> Callable[[View], Reading]:
@@ -97,7 +87,8 @@ def call(view: View) -> bytes | None:
 def payload_fields() -> list[Field]:
     """Return the fields with a name of their own; `header_field` and `json_field` make others."""
     texts = [
-        _field(f"sip.{name}", Kind.TEXT, doc, _of_sip(name)) for name, doc in _SIP_TEXTS.items()
+        _field(f"sip.{name}", Kind.TEXT, doc, SipPart(name).read)
+        for name, doc in _SIP_TEXTS.items()
     ]
     return [
         _field(
@@ -122,21 +113,24 @@ def payload_fields() -> list[Field]:
             "sip.status",
             Kind.NUMBER,
             "A reply's status.",
-            _of_sip("status"),
+            SipPart("status").read,
             bits=16,
             most=999,
         ),
         *texts[1:12],
-        _field("sip.cseq", Kind.NUMBER, "The number of CSeq.", _of_sip("cseq"), bits=32),
+        _field("sip.cseq", Kind.NUMBER, "The number of CSeq.", SipPart("cseq").read, bits=32),
         *texts[12:],
         _field(
-            "sip.body", Kind.OCTETS, "The body, as far as Content-Length reaches.", _of_sip("body")
+            "sip.body",
+            Kind.OCTETS,
+            "The body, as far as Content-Length reaches.",
+            SipPart("body").read,
         ),
         _field(
             "sip.message",
             Kind.OCTETS,
             "The message by its Content-Length, without what stands around it.",
-            _of_sip("message"),
+            SipPart("message").read,
         ),
         _field(
             "rtcp.loss_pct",

@@ -13,7 +13,10 @@ Everything raised on purpose is a `PacketError`: `DecodeError` for octets that a
 whole, `EditError` for a change that a packet cannot carry.
 """
 
+from typing import Final
+
 from hepsw.errors import DecodeError, EditError, PacketError
+from hepsw.hep import _scan
 from hepsw.hep.chunks import (
     FAMILIES_IPV6_ELSEWHERE,
     FAMILY_IPV4,
@@ -30,14 +33,18 @@ from hepsw.hep.chunks import (
     ChunkType,
     strip_nuls,
 )
-from hepsw.hep.decode import decode, decode_datagram
+from hepsw.hep.decoding import decode, decode_datagram
 from hepsw.hep.edit import edit
 from hepsw.hep.encode import build, encode, encode_v1, encode_v2, to_v3
 from hepsw.hep.inflate import INFLATE_LIMIT
 from hepsw.hep.packet import Packet
 from hepsw.hep.stream import StreamSplitter
 
+COMPILED: Final = not (_scan.__file__ or "").endswith(".py")
+"""Whether this is the compiled build; its modules are compiled together or not at all."""
+
 __all__ = [
+    "COMPILED",
     "FAMILIES_IPV6_ELSEWHERE",
     "FAMILY_IPV4",
     "FAMILY_IPV6",

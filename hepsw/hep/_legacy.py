@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 from hepsw.errors import DecodeError
-from hepsw.hep._scan import KNOWN_IDS
 from hepsw.hep.chunks import FAMILIES_IPV6_ELSEWHERE, FAMILY_IPV4, FAMILY_IPV6
 from hepsw.hep.packet import ByteOrder, Packet
 
@@ -38,40 +37,36 @@ def decode_legacy(data: bytes) -> Packet:
     if len(data) < HEADER_SIZE_IPV4 + time_size:
         raise DecodeError("v12-truncated", len(data))
     family = data[2]
-    starts = [0] * KNOWN_IDS
-    ends = [0] * KNOWN_IDS
+    packet = Packet.__new__(Packet)
     if family == FAMILY_IPV4:
         time_at = HEADER_SIZE_IPV4
-        starts[0x0003], ends[0x0003], starts[0x0004], ends[0x0004] = 8, 12, 12, 16
     elif family == FAMILY_IPV6 or family in FAMILIES_IPV6_ELSEWHERE:
         time_at = HEADER_SIZE_IPV6
-        starts[0x0005], ends[0x0005], starts[0x0006], ends[0x0006] = 8, 24, 24, 40
     else:
         raise DecodeError("v12-family", 2, f"address family {family}")
     payload_at = time_at + time_size
     if len(data) < payload_at:
         raise DecodeError("v12-truncated", len(data))
-    starts[0x0001], ends[0x0001] = 2, 3
-    starts[0x0002], ends[0x0002] = 3, 4
-    starts[0x0007], ends[0x0007] = 4, 6
-    starts[0x0008], ends[0x0008] = 6, 8
-    byte_order: ByteOrder = "big"
-    if version == 2:
-        byte_order = _time_byte_order(data, time_at)
-        starts[0x0009], ends[0x0009] = time_at, time_at + 4
-        starts[0x000A], ends[0x000A] = time_at + 4, time_at + 8
-        starts[0x000C], ends[0x000C] = time_at + 8, time_at + 10
+    byte_order: ByteOrder = _time_byte_order(data, time_at) if version == 2 else "big"
     # The copy that rstrip makes is the one allocation here; nothing else finds the last non-NUL
     # octet in C.
     payload_end = max(payload_at, len(data.rstrip(b"\0")))
-    return Packet(
-        data,
-        version,
-        starts,
-        ends,
-        byte_order=byte_order,
-        payload_span=(payload_at, payload_end),
-    )
+    packet.read_legacy(data, version, byte_order, (payload_at, payload_end))
+    packet.place(0x0001, 2, 3)
+    packet.place(0x0002, 3, 4)
+    packet.place(0x0007, 4, 6)
+    packet.place(0x0008, 6, 8)
+    if time_at == HEADER_SIZE_IPV4:
+        packet.place(0x0003, 8, 12)
+        packet.place(0x0004, 12, 16)
+    else:
+        packet.place(0x0005, 8, 24)
+        packet.place(0x0006, 24, 40)
+    if version == 2:
+        packet.place(0x0009, time_at, time_at + 4)
+        packet.place(0x000A, time_at + 4, time_at + 8)
+        packet.place(0x000C, time_at + 8, time_at + 10)
+    return packet
 
 
 def _time_byte_order(data: bytes, offset: int) -> ByteOrder:

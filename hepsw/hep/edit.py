@@ -17,8 +17,9 @@ from hepsw.errors import EditError
 from hepsw.hep._legacy import TIME_HEADER_SIZE, decode_legacy
 from hepsw.hep._scan import HEADER, HEADER_SIZE
 from hepsw.hep.chunks import FAMILY_IPV4, MAX_TOTAL_LENGTH, SPEC_BY_ID, SPECS_BY_NAME, ChunkKey
-from hepsw.hep.decode import decode
+from hepsw.hep.decoding import decode
 from hepsw.hep.encode import (
+    body_of,
     chunk_header,
     family_of,
     packed_address,
@@ -139,9 +140,7 @@ class _Plan:
     def _slot(key: ChunkKey, type_id: int | None, value: int | bytes | None) -> _Slot:
         if value is None:
             return _Slot(b"")
-        body = value if type_id is None else SPEC_BY_ID[type_id].type.pack(value)
-        if isinstance(body, int):
-            raise EditError("does-not-fit", f"{body} in a chunk of unknown type")
+        body = body_of(type_id, value)
         if len(body) > MAX_TOTAL_LENGTH - 2 * HEADER_SIZE:
             raise EditError("too-big", f"a chunk of {len(body)} octets")
         return _Slot(chunk_header(*key, HEADER_SIZE + len(body)) + body)

@@ -19,10 +19,11 @@ from hepsw.hep.chunks import (
     MAX_TOTAL_LENGTH,
     PROTO_RTCP,
     PROTO_SIP,
+    SPEC_BY_ID,
     SPECS_BY_NAME,
     Chunk,
 )
-from hepsw.hep.decode import MAGICS, decode
+from hepsw.hep.decoding import MAGICS, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -224,6 +225,23 @@ def is_rtcp_json(payload: bytes) -> bool:
     Looked at, not parsed: the payload is hostile, and its JSON may be cut.
     """
     return payload.startswith(b"{") and any(key in payload for key in _RTCP_KEYS)
+
+
+def body_of(type_id: int | None, value: int | bytes) -> bytes:
+    """Return a value as the body of a chunk.
+
+    Args:
+        type_id: of the registry; None for a chunk of unknown type, which takes any octets.
+        value: as `ChunkType.pack` wants it.
+
+    Raises:
+        EditError: "does-not-fit".
+    """
+    if type_id is not None:
+        return SPEC_BY_ID[type_id].type.pack(value)
+    if isinstance(value, int):
+        raise EditError("does-not-fit", f"{value} in a chunk of unknown type")
+    return value
 
 
 def chunk_header(vendor_id: int, type_id: int, length: int) -> bytes:

@@ -12,12 +12,13 @@ Source: HEP3 rev. 37; the C structures of Kamailio and OpenSIPS for HEP1 and HEP
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
-from struct import Struct
-from typing import TYPE_CHECKING, Final, Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
-from hepsw.hep._scan import HEADER, HEADER_SIZE, KNOWN_IDS
+from hepsw.hep import _octets
+from hepsw.hep._scan import HEADER, HEADER_SIZE, KNOWN_IDS, ChunkTable
 from hepsw.hep.chunks import (
     FAMILIES_IPV6_ELSEWHERE,
+    FAMILY_IPV4,
     FAMILY_IPV6,
     PROTO_SIP,
     SPEC_BY_ID,
@@ -32,10 +33,11 @@ from hepsw.hep.packet_warnings import warnings_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ByteOrder = Literal["little", "big"]
+_IPV4 = FAMILY_IPV4
+_IPV6 = FAMILY_IPV6
+# Compiled, ints of C.
 
-_FORMATS: Final = {1: "!B", 2: "!H", 4: "!I", 8: "!Q"}
-_UINT32: Final = {"little": Struct("<I").unpack_from, "big": Struct("!I").unpack_from}
+ByteOrder = Literal["little", "big"]
 
 
 class _Number:
@@ -43,10 +45,8 @@ class _Number:
 
     def __init__(self, type_id: int) -> None:
         spec = SPEC_BY_ID[type_id]
-        size = spec.type.size or 0
         self._type_id = type_id
-        self._size = size
-        self._unpack = Struct(_FORMATS[size]).unpack_from
+        self._size = spec.type.size or 0
         self.__doc__ = f"{spec.doc} ({type_id:#06x})."
 
     @overload
@@ -56,13 +56,7 @@ class _Number:
     def __get__(self, packet: Packet | None, owner: type[Packet]) -> _Number | int | None:
         if packet is None:
             return self
-        # A part of `Packet` that only stands outside of it; `body` would cost a call more.
-        end = packet._ends[self._type_id]  # noqa: SLF001 - its own packet
-        start = packet._starts[self._type_id]  # noqa: SLF001 - its own packet
-        if end - start != self._size:  # absent: 0 - 0, and no number has size 0
-            return None
-        number: int = self._unpack(packet._data, start)[0]  # noqa: SLF001 - its own packet
-        return number
+        return packet.value(self._type_id, self._size)
 
 
 class _Octets:
@@ -82,104 +76,82 @@ class _Octets:
         return packet.body(self._type_id)
 
 
-class Packet:
+class Packet(ChunkTable):
     """One HEP frame of version 1, 2 or 3.
 
-    Every field is None when the frame does not carry it or carries it in a wrong size; of a chunk
-    that comes twice the last one counts. Text comes as octets, see `strip_nuls`. Two packets are
-    equal when their octets are.
+    `decode` makes it; nothing changes it. Every field is None when the frame does not carry it or
+    carries it in a wrong size; of a chunk that comes twice the last one counts. Text comes as
+    octets, see `strip_nuls`. Two packets are equal when their octets are.
     """
 
     __slots__ = (
         "_byte_order",
-        "_data",
-        "_ends",
         "_inflated",
-        "_namespace",
-        "_notes",
         "_payload",
         "_payload_span",
-        "_repeats",
-        "_starts",
-        "_version",
         "_warnings",
+        "notes",
+        "version",
     )
 
-    def __init__(
-        self,
-        data: bytes,
-        version: int,
-        starts: list[int],
-        ends: list[int],
-        *,
-        namespace: int = 0,
-        repeats: int = 0,
-        byte_order: ByteOrder = "big",
-        payload_span: tuple[int, int] | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        """Take what `decode` has found out; nothing is checked here.
+    version: int
+    """1, 2 or 3."""
+    notes: tuple[str, ...]
+    """The warnings that only the decoder could see, since they are not in `data`."""
+    _byte_order: ByteOrder
+    """Of the time header of HEP2."""
+    _payload_span: tuple[int, int] | None
+    """Where the payload is, in HEP1 and HEP2."""
+    _payload: bytes | None
+    _inflated: Inflated | None
+    _warnings: tuple[str, ...] | None
+
+    def read(self, data: bytes) -> None:
+        """Become the packet of a HEP3 frame.
+
+        Whoever makes packets by the million calls `Packet.__new__(Packet)` and this: compiled, that
+        is a tenth of the price of a constructor.
 
         Args:
-            data: exactly one frame.
-            version: 1, 2 or 3.
-            starts: where the body of each known chunk starts, by generic id.
-            ends: where it ends, 0 for a chunk that is absent.
-            namespace: the vendor id under which the known chunks were found.
-            repeats: a bit for each known id that occurs more than once.
-            byte_order: of the time header of HEP2.
-            payload_span: where the payload is, in HEP1 and HEP2.
-            notes: warnings that only the decoder could see.
+            data: exactly one frame, its header looked at.
+
+        Raises:
+            DecodeError: see `ChunkTable.scan`.
         """
-        self._data = data
-        self._version = version
-        self._starts = starts
-        self._ends = ends
-        self._namespace = namespace
-        self._repeats = repeats
-        self._byte_order: ByteOrder = byte_order
+        self.clear(data)
+        self.version = 3
+        self.notes = ()
+        self._byte_order = "big"
+        self._payload_span = self._payload = self._inflated = self._warnings = None
+        self.scan()
+
+    def read_legacy(
+        self, data: bytes, version: int, byte_order: ByteOrder, payload_span: tuple[int, int]
+    ) -> None:
+        """Become the packet of a HEP1 or HEP2 frame; `place` then says where its fields are."""
+        self.clear(data)
+        self.version = version
+        self.notes = ()
+        self._byte_order = byte_order
         self._payload_span = payload_span
-        self._notes = notes
-        self._payload: bytes | None = None
-        self._inflated: Inflated | None = None
-        self._warnings: tuple[str, ...] | None = None
+        self._payload = self._inflated = self._warnings = None
 
     # The frame
 
     @property
-    def data(self) -> bytes:
-        """The octets of the frame, as they arrived; HEP3 without anything behind its total."""
-        return self._data
-
-    @property
-    def version(self) -> int:
-        """1, 2 or 3."""
-        return self._version
-
-    @property
     def magic(self) -> bytes:
         """What opens the frame: HEP3, EEP3 or EEP1; one octet in HEP1 and HEP2."""
-        return self._data[:4] if self._version == 3 else self._data[:1]
-
-    @property
-    def namespace(self) -> int:
-        """The vendor id whose chunks are read as the generic ones, 0 in all ordinary frames."""
-        return self._namespace
+        return self.data[:4] if self.version == 3 else self.data[:1]
 
     @property
     def header_length(self) -> int | None:
         """What HEP1 and HEP2 claim as their header length; no two agents agree on its meaning."""
-        return None if self._version == 3 else self._data[1]
+        return None if self.version == 3 else self.data[1]
 
     @property
     def time_byte_order(self) -> ByteOrder | None:
         """How the time header of HEP2 is written; None in the other versions."""
-        return self._byte_order if self._version == 2 else None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """The warnings that only the decoder could see, since they are not in `data`."""
-        return self._notes
+        return self._byte_order if self.version == 2 else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -188,16 +160,110 @@ class Packet:
         What inflating says is among them only once `payload` was read.
         """
         if self._warnings is None:
-            self._warnings = warnings_of(self, self._starts, self._ends)
+            self._warnings = () if self.is_ordinary() else warnings_of(self)
         return self._warnings
+
+    def is_ordinary(self) -> bool:
+        """Tell whether a look at the usual chunks shows that there is nothing odd about the frame.
+
+        Every packet is asked, so it is quick rather than complete: for one that is not, `warnings`
+        may be empty all the same.
+        """
+        starts = self._starts
+        ends = self._ends
+        data = self.data
+        if (
+            self.version != 3
+            or self.namespace
+            or self._repeats
+            or self.notes
+            or self._inflated is not None
+            or not _octets.is_hep3_proper(data)
+        ):
+            return False
+        found = 10
+        if not _octets.opens_usually(data, ends):
+            found = self._usual_chunks()
+            if not found:
+                return False
+        # Authentication key, correlation id and the agent's name must not end with a NUL. One after
+        # the other: compiled, a loop over their ids would make numbers of Python's of them.
+        if ends[14]:
+            found += 1
+            if ends[14] > starts[14] and data[ends[14] - 1] == 0:
+                return False
+        if ends[17]:
+            found += 1
+            if ends[17] > starts[17] and data[ends[17] - 1] == 0:
+                return False
+        if ends[19]:
+            found += 1
+            if ends[19] > starts[19] and data[ends[19] - 1] == 0:
+                return False
+        if ends[15]:
+            found += 1
+            if ends[15] == starts[15]:
+                return False
+        # Whatever else there is, somebody has to look at it.
+        return found == self.steps and ends[15] != 0
+
+    def _usual_chunks(self) -> int:
+        """Return how many of the chunks 1 to 12 there are; 0 where one is missing or odd."""
+        starts = self._starts
+        ends = self._ends
+        data = self.data
+        found = 5
+        # Family, both addresses of that family, time and payload type have to be there.
+        if ends[1] - starts[1] != 1:
+            return 0
+        family = data[starts[1]]
+        if family == _IPV4:
+            source, destination, size = 3, 4, 4
+        elif family == _IPV6:
+            source, destination, size = 5, 6, 16
+        else:
+            return 0
+        if (
+            ends[source] - starts[source] != size
+            or ends[destination] - starts[destination] != size
+            # Both begin with 0: nearly never, and then somebody has to look.
+            or data[starts[source]] | data[starts[destination]] == 0
+            or ends[9] - starts[9] != 4
+            or _octets.number(data, starts[9], 4) == 0
+            or ends[11] - starts[11] != 1
+            or data[starts[11]] == 0
+        ):
+            return 0
+        if ends[2]:
+            found += 1
+            if ends[2] - starts[2] != 1:
+                return 0
+        if ends[7]:
+            found += 1
+            if ends[7] - starts[7] != 2:
+                return 0
+        if ends[8]:
+            found += 1
+            if ends[8] - starts[8] != 2:
+                return 0
+        if ends[10]:
+            found += 1
+            if ends[10] - starts[10] != 4 or _octets.number(data, starts[10], 4) >= 1_000_000:
+                return 0
+        if ends[12]:
+            found += 1
+            # The id of a 16-bit swap ends with two NULs; so does 0, which is none: ask.
+            if ends[12] - starts[12] != 4 or _octets.uint16(data, starts[12] + 2) == 0:
+                return 0
+        return found
 
     # Chunks
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield every chunk in the order of the frame; none from HEP1 and HEP2."""
-        if self._version != 3:
+        if self.version != 3:
             return
-        data = self._data
+        data = self.data
         offset = HEADER_SIZE
         while offset < len(data):
             vendor_id, type_id, length = HEADER.unpack_from(data, offset)
@@ -207,13 +273,13 @@ class Packet:
     def chunk(self, key: ChunkKey) -> bytes | None:
         """Return the body of the last chunk with both numbers of `key`, None if there is none."""
         vendor_id, type_id = key
-        if self._version != 3:
+        if self.version != 3:
             return None
-        if vendor_id == self._namespace and type_id < KNOWN_IDS:
+        if vendor_id == self.namespace and type_id < KNOWN_IDS:
             known = self.body(type_id)
             if known is not None or vendor_id == 0:
                 return known
-        data = self._data
+        data = self.data
         found = None
         offset = HEADER_SIZE
         wanted = vendor_id, type_id
@@ -223,20 +289,6 @@ class Packet:
                 found = (offset + HEADER_SIZE, offset + length)
             offset += length
         return None if found is None else data[found[0] : found[1]]
-
-    def body(self, type_id: int) -> bytes | None:
-        """Return the octets of a known chunk, whatever their number; None if it is absent.
-
-        Args:
-            type_id: a generic id below `KNOWN_IDS`, looked up in the namespace of the frame.
-        """
-        end = self._ends[type_id]
-        return self._data[self._starts[type_id] : end] if end else None
-
-    def body_size(self, type_id: int) -> int | None:
-        """Return how many octets a known chunk has, None if it is absent."""
-        end = self._ends[type_id]
-        return end - self._starts[type_id] if end else None
 
     @property
     def has_repeats(self) -> bool:
@@ -249,8 +301,8 @@ class Packet:
 
     def key_of(self, type_id: int) -> ChunkKey:
         """Return under which key this frame carries, or would carry, a known chunk."""
-        if self._namespace and type_id in namespace_ids(self._namespace):
-            return ChunkKey(self._namespace, type_id)
+        if self.namespace and type_id in namespace_ids(self.namespace):
+            return ChunkKey(self.namespace, type_id)
         return ChunkKey(0, type_id)
 
     # The captured packet: addresses
@@ -269,33 +321,38 @@ class Packet:
     @property
     def src_address(self) -> bytes | None:
         """The source address, packed: 4 or 16 octets."""
-        return self._address(0x0003, 0x0005)
+        return self.address(0x0003, 0x0005)
 
     @property
     def dst_address(self) -> bytes | None:
         """The destination address, packed: 4 or 16 octets."""
-        return self._address(0x0004, 0x0006)
+        return self.address(0x0004, 0x0006)
 
     @property
     def src_ip(self) -> IPv4Address | IPv6Address | None:
         """The source address."""
-        return _ip_address(self._address(0x0003, 0x0005))
+        return _ip_address(self.address(0x0003, 0x0005))
 
     @property
     def dst_ip(self) -> IPv4Address | IPv6Address | None:
         """The destination address."""
-        return _ip_address(self._address(0x0004, 0x0006))
+        return _ip_address(self.address(0x0004, 0x0006))
 
-    def _address(self, ipv4_id: int, ipv6_id: int) -> bytes | None:
-        """Return one side's address; the declared family only chooses where both kinds are."""
+    def address(self, ipv4_id: int, ipv6_id: int) -> bytes | None:
+        """Return one side's address; the declared family only chooses where both kinds are.
+
+        Args:
+            ipv4_id: 3 for the source, 4 for the destination.
+            ipv6_id: 5 for the source, 6 for the destination.
+        """
         end = self._ends[ipv4_id]
         start = self._starts[ipv4_id]
         ipv6_end = self._ends[ipv6_id]
         if ipv6_end:
             ipv6_start = self._starts[ipv6_id]
             if ipv6_end - ipv6_start == 16 and (end - start != 4 or is_ipv6_family(self.ip_family)):
-                return self._data[ipv6_start:ipv6_end]
-        return self._data[start:end] if end - start == 4 else None
+                return _octets.cut(self.data, ipv6_start, ipv6_end)
+        return _octets.cut(self.data, start, end) if end - start == 4 else None
 
     # The captured packet: time and kind
 
@@ -315,43 +372,38 @@ class Packet:
 
         None unless the seconds are present; missing microseconds count as zero.
         """
-        end = self._ends[0x0009]
-        if end - self._starts[0x0009] != 4:
+        seconds = self._time_number(0x0009)
+        if seconds is None:
             return None
-        unpack = _UINT32[self._byte_order]
-        time_us: int = unpack(self._data, end - 4)[0] * 1_000_000
-        end = self._ends[0x000A]
-        if end - self._starts[0x000A] == 4:
-            # Not normalised: hepagent.rs sends more than a million microseconds.
-            time_us += unpack(self._data, end - 4)[0]
-        return time_us
+        # Not normalised: hepagent.rs sends more than a million microseconds.
+        return seconds * 1_000_000 + (self._time_number(0x000A) or 0)
 
     def _time_number(self, type_id: int) -> int | None:
         """Return a 32-bit number that HEP2 writes in the sender's byte order."""
-        end = self._ends[type_id]
-        start = self._starts[type_id]
-        if end - start != 4:
-            return None
-        return int.from_bytes(self._data[start:end], self._byte_order)
+        if self._byte_order == "big":
+            return self.number(type_id, 4)
+        body = self.body(type_id)
+        return None if body is None or len(body) != 4 else int.from_bytes(body, "little")
 
     @property
     def proto_type(self) -> int | None:
         """What the payload is (0x000b); HEP1 and HEP2 cannot say and mean 1, SIP."""
-        if self._version != 3:
+        return self.type_of_payload()
+
+    def type_of_payload(self) -> int | None:
+        """Return `proto_type`; compiled, a method costs less than a property."""
+        if self.version != 3:
             # Captagent sends RTCP JSON in HEP1 just the same: the warning json-in-v12 tells.
             return PROTO_SIP
-        end = self._ends[0x000B]
-        start = self._starts[0x000B]
-        return self._data[start] if end - start == 1 else None
+        return self.number(0x000B, 1)
 
     @property
     def capture_id(self) -> int | None:
         """Capture agent id (0x000c); 16 bits wide in HEP2, absent in HEP1."""
-        end = self._ends[0x000C]
-        start = self._starts[0x000C]
-        if end - start != (4 if self._version == 3 else 2):
-            return None
-        return int.from_bytes(self._data[start:end], self._byte_order)
+        if self.version == 3:
+            return self.number(0x000C, 4)
+        body = self.body(0x000C)
+        return None if body is None or len(body) != 2 else int.from_bytes(body, self._byte_order)
 
     # The payload
 
@@ -362,10 +414,14 @@ class Packet:
         Empty if it does not inflate, or not within `INFLATE_LIMIT`. HEP1 and HEP2 payloads come
         without trailing NULs: OpenSIPS appends 8 or 32 of them.
         """
+        return self.content()
+
+    def content(self) -> bytes | None:
+        """Return `payload`; compiled, a method costs less than a property."""
         if self._payload is None:
             if self._payload_span is not None:
                 start, end = self._payload_span
-                self._payload = self._data[start:end]
+                self._payload = self.data[start:end]
             elif self._ends[0x000F]:
                 self._payload = self.body(0x000F)
             elif self._ends[0x0010]:
@@ -436,14 +492,14 @@ class Packet:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Packet):
             return NotImplemented
-        return self._data == other._data
+        return self.data == other.data
 
     def __hash__(self) -> int:
-        return hash(self._data)
+        return hash(self.data)
 
     def __repr__(self) -> str:
         # The octets stay out: they hold the authentication key.
-        return f"<Packet HEP{self._version}, {len(self._data)} octets>"
+        return f"<Packet HEP{self.version}, {len(self.data)} octets>"
 
 
 def is_ipv6_family(family: int | None) -> bool:

@@ -27,23 +27,17 @@ _TEXTS: Final = tuple(spec.type_id for spec in GENERIC if spec.type is ChunkType
 _IDS: Final = tuple(spec.type_id for spec in GENERIC)
 
 
-def warnings_of(packet: Packet, starts: list[int], ends: list[int]) -> tuple[str, ...]:
-    """Return the warnings of a packet, sorted.
-
-    Args:
-        packet: the packet itself.
-        starts: its table of known chunks, as `scan` fills it.
-        ends: likewise.
-    """
+def warnings_of(packet: Packet) -> tuple[str, ...]:
+    """Return the warnings of a packet, sorted."""
     found = list(packet.notes)
     if packet.version == 3:
-        _add_chunks(packet, starts, ends, found)
-        _add_frame(packet, ends, found)
+        _add_chunks(packet, found)
+        _add_frame(packet, found)
     else:
         _add_legacy(packet, found)
-    _add_addresses(packet, starts, ends, found)
-    _add_payload(packet, ends, found)
-    if ends[0x0009] and packet.seconds == 0:
+    _add_addresses(packet, found)
+    _add_payload(packet, found)
+    if packet.seconds == 0:
         found.append("zero-time")  # the ping of heplify 1
     if (packet.microseconds or 0) >= 1_000_000:
         found.append("usec-range")  # hepagent.rs: little-endian numbers
@@ -51,25 +45,23 @@ def warnings_of(packet: Packet, starts: list[int], ends: list[int]) -> tuple[str
     return tuple(found)
 
 
-def _add_chunks(packet: Packet, starts: list[int], ends: list[int], found: list[str]) -> None:
+def _add_chunks(packet: Packet, found: list[str]) -> None:
     """Add what is wrong with single chunks of a HEP3 frame."""
+    size_of = packet.body_size
     found += [
         f"bad-size:{type_id:04x}"
         for type_id, size in _FIXED
-        if ends[type_id] and ends[type_id] - starts[type_id] != size
+        if size_of(type_id) not in {size, None}
     ]
     if packet.has_repeats:
         found += [f"dup:{type_id:04x}" for type_id in _IDS if packet.is_repeated(type_id)]
-    data = packet.data
-    for type_id in _TEXTS:
-        if ends[type_id] > starts[type_id] and data[ends[type_id] - 1] == 0:
-            found.append("nul-in-text")
-            break
+    if any(size_of(type_id) and (packet.body(type_id) or b"")[-1] == 0 for type_id in _TEXTS):
+        found.append("nul-in-text")
 
 
-def _add_frame(packet: Packet, ends: list[int], found: list[str]) -> None:
+def _add_frame(packet: Packet, found: list[str]) -> None:
     """Add what a HEP3 frame lacks, and what is unusual about it as a whole."""
-    if ends[0x0000]:
+    if packet.body_size(0x0000) is not None:
         found.append("type-zero")  # Kamailio refuses such a frame
     if packet.seconds is None:
         found.append("missing:time")
@@ -105,7 +97,7 @@ def _add_legacy(packet: Packet, found: list[str]) -> None:
             found.append("json-in-v12")  # captagent: RTCP
 
 
-def _add_addresses(packet: Packet, starts: list[int], ends: list[int], found: list[str]) -> None:
+def _add_addresses(packet: Packet, found: list[str]) -> None:
     """Add what is odd about the addresses and the declared family."""
     family = packet.ip_family
     declares_ipv6 = family == FAMILY_IPV6
@@ -120,21 +112,22 @@ def _add_addresses(packet: Packet, starts: list[int], ends: list[int], found: li
     addresses = (source or b"") + (destination or b"")
     if addresses and not addresses.strip(b"\0"):
         found.append("zero-address")  # Sofia, for every IPv6 call
-    any_ipv4 = ends[0x0003] - starts[0x0003] == 4 or ends[0x0004] - starts[0x0004] == 4
-    any_ipv6 = ends[0x0005] - starts[0x0005] == 16 or ends[0x0006] - starts[0x0006] == 16
+    size_of = packet.body_size
+    any_ipv4 = size_of(0x0003) == 4 or size_of(0x0004) == 4
+    any_ipv6 = size_of(0x0005) == 16 or size_of(0x0006) == 16
     if any_ipv4 and any_ipv6:
         found.append("both-families")
     elif (any_ipv6 and family == FAMILY_IPV4) or (any_ipv4 and declares_ipv6):
         found.append("family-mismatch")
 
 
-def _add_payload(packet: Packet, ends: list[int], found: list[str]) -> None:
+def _add_payload(packet: Packet, found: list[str]) -> None:
     """Add what is odd about the payload, of inflating only what is known already."""
     span = packet.payload_span
     if span is None:
         found.append("missing:payload")  # the correlation frames of OpenSIPS
         return
-    if ends[0x000F] and ends[0x0010]:
+    if packet.body_size(0x000F) is not None and packet.body_size(0x0010) is not None:
         found.append("both-payloads")
     inflated = packet.inflated
     if inflated is not None and inflated.warning:

@@ -14,12 +14,15 @@ from __future__ import annotations
 from typing import Final
 
 from hepsw.errors import DecodeError
+from hepsw.hep import _octets
 from hepsw.hep._scan import HEADER_SIZE
-from hepsw.hep.decode import MAGICS
+from hepsw.hep.decoding import MAGICS
 
 _MAGIC_STARTS: Final = frozenset(magic[:size] for magic in MAGICS for size in range(1, 5))
 EXCERPT_SIZE: Final = 16
 """Octets kept of what broke the stream, for one line in the log."""
+
+_HEADER = HEADER_SIZE  # compiled, an int of C
 
 
 class StreamSplitter:
@@ -66,19 +69,31 @@ class StreamSplitter:
         frames: list[bytes] = []
         if self._error is not None:
             return frames
+        octets = data
+        size = len(data)
         position = self._complete(data, frames) if self._buffer else 0
-        while position < len(data):
-            total = self._total_of(data[position : position + HEADER_SIZE])
-            if total is None:
+        while position < size:
+            if size - position >= _HEADER and _octets.is_hep3_at(octets, position):
+                # What nearly every frame is: known by its header, and whole.
+                total = _octets.uint16(octets, position + 4)
+                end = position + total
+                if total >= _HEADER and end <= size:
+                    # A read that is one frame is that frame.
+                    frames.append(data if total == size else _octets.cut(octets, position, end))
+                    self._consumed += total
+                    position = end
+                    continue
+            stated = self._total_of(data[position : position + HEADER_SIZE])
+            if stated is None:
                 self._excerpt = data[position : position + EXCERPT_SIZE]
                 break
-            end = position + total
-            if total == 0 or end > len(data):
+            end = position + stated
+            if stated == 0 or end > size:
                 self._buffer += data[position:]
-                self._total = total
+                self._total = stated
                 break
             frames.append(data[position:end])
-            self._consumed += total
+            self._consumed += stated
             position = end
         return frames
 

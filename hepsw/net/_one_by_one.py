@@ -12,30 +12,29 @@ if TYPE_CHECKING:
 
 BATCH: Final = 64
 LARGEST: Final = 65536
-PEERS: Final = 8192
 PIECES: Final = 512
 
 
 class Receiver:
     """One bound UDP socket."""
 
-    def __init__(self, sock: socket.socket, peer_of: Callable[[str, int], Any]) -> None:
+    def __init__(self, sock: socket.socket, peer_of: Callable[[str, int], Any], most: int) -> None:
         self._socket = sock
-        self._buffer = memoryview(bytearray(LARGEST))
         self._peer_of = peer_of
+        self._most = most
         self._peers: dict[tuple[Any, ...], Any] = {}
 
     def receive(self) -> tuple[list[bytes], list[Any]]:
         datagrams: list[bytes] = []
         peers: list[Any] = []
-        receive, buffer, known = self._socket.recvfrom_into, self._buffer, self._peers
+        receive, known = self._socket.recvfrom, self._peers
         try:
             for _ in range(BATCH):
-                octets, address = receive(buffer)
+                octets, address = receive(LARGEST)
                 peer = known.get(address)
                 if peer is None:
                     peer = self._stranger(address)
-                datagrams.append(bytes(buffer[:octets]))
+                datagrams.append(octets)
                 peers.append(peer)
         except OSError:
             if not datagrams:
@@ -46,7 +45,7 @@ class Receiver:
         self._peers.clear()
 
     def _stranger(self, address: tuple[Any, ...]) -> Any:  # noqa: ANN401 - whatever it is given
-        if len(self._peers) >= PEERS:
+        if len(self._peers) >= self._most:
             self._peers.clear()
         peer = self._peers[address] = self._peer_of(address[0], address[1])
         return peer

@@ -4,9 +4,9 @@ Compiled, one call of `recvmmsg`, `sendmmsg` or `writev` serves a batch (`_mmsg`
 datagram is a call of its own (`_one_by_one`). Both keep what is promised here. Sockets are not to
 block, and nothing here waits for them.
 
-`Receiver(sock, peer_of)` reads a bound UDP socket. `peer_of(host, port)` makes what stands for a
-sender when it is first heard of; `forget()` lets all of them be made anew. `receive()` returns at
-most `BATCH` datagrams and, in a second list, who sent each.
+`Receiver(sock, peer_of, most)` reads a bound UDP socket. `peer_of(host, port)` makes what stands
+for a sender when it is first heard of; `most` of them are remembered, and `forget()` lets all be
+made anew. `receive()` returns at most `BATCH` datagrams and, in a second list, who sent each.
 
 Raises:
         BlockingIOError: there is nothing to read.

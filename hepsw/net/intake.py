@@ -1,7 +1,7 @@
 """What every listener does with the octets it reads: decode, count, hand on.
 
 The only place where a frame becomes `accepted` or `rejected`. Whatever the transport, packets leave
-here in batches of at most `BATCH`, in the order in which they came.
+here in batches of at most `BATCH` and what one datagram holds, in the order in which they came.
 """
 
 from __future__ import annotations
@@ -10,76 +10,127 @@ from typing import TYPE_CHECKING, Final
 
 from hepsw.accounting import Reason
 from hepsw.errors import DecodeError
-from hepsw.hep import decode, decode_datagram
+from hepsw.hep import _octets
+from hepsw.hep.decoding import decode_datagram
+from hepsw.hep.packet import Packet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from hepsw.accounting import ListenerAccount
     from hepsw.config.configuration import Listener
-    from hepsw.hep import Packet
     from hepsw.view import Peer
 
-    Take = Callable[[Sequence[tuple[Packet, Peer]]], None]
-    """Judges a batch; never raises."""
+    Take = Callable[[list[Packet], list[Peer]], None]
+    """Judges a batch: packets, and who sent each; never raises."""
     Meet = Callable[[Peer, Packet], None]
     """Told of the first packet of each peer."""
 
 BATCH: Final = 256
 """Packets judged at once at most: a datagram or a read can hold thousands of tiny frames."""
 
+_FULL = BATCH  # compiled, an int of C
+
 
 class Intake:
-    """Octets of one listener in, accepted packets out."""
+    """Octets of one listener in, accepted packets out.
+
+    What is counted stands in numbers of its own until `flush` writes it into the account, once a
+    batch.
+    """
 
     def __init__(
         self, listener: Listener, account: ListenerAccount, take: Take, meet: Meet
     ) -> None:
-        self.listener = listener
-        self.account = account
         self._take = take
         self._meet = meet
-        self._accepted: list[tuple[Packet, Peer]] = []
+        self._packets: list[Packet] = []
+        self._peers: list[Peer] = []
+        """What was accepted, and who sent it."""
+        self._met: Peer | None = None
+        """Who was met last: most often it is the next one's sender as well."""
+        self._rejected = 0
+        self.settle(listener, account)
 
-    @property
-    def is_full(self) -> bool:
-        """True when a whole batch waits for `flush`."""
-        return len(self._accepted) >= BATCH
+    def settle(self, listener: Listener, account: ListenerAccount) -> None:
+        """Take the settings of a listener, and perhaps its new account, from the next packet on."""
+        self.listener = listener
+        self.account = account
+        self._versions = 0
+        for version in listener.versions:
+            self._versions |= 1 << version
+        self._gzip_frames = listener.gzip_frames
 
-    def datagram(self, octets: bytes, peer: Peer) -> None:
-        """Take a datagram; what it holds is judged with the next `flush`."""
-        self.account.octets += len(octets)
-        for found in decode_datagram(octets, gzip_frames=self.listener.gzip_frames):
-            self._sort(found, peer)
+    def datagrams(self, datagrams: list[bytes], peers: list[Peer]) -> None:
+        """Take datagrams with who sent each, and have judged what they hold."""
+        total = 0
+        for at in range(len(datagrams)):
+            octets = datagrams[at]
+            total += len(octets)
+            if _octets.is_frame(octets, len(octets)):
+                self._frame(octets, peers[at])
+            else:
+                self._other(octets, peers[at])
+            if len(self._packets) >= _FULL:
+                self.flush()
+        self.account.octets += total
+        self.flush()
 
-    def frame(self, octets: bytes, peer: Peer) -> None:
-        """Take a whole frame of a stream; it is judged with the next `flush`."""
-        self.account.octets += len(octets)
-        try:
-            found: Packet | DecodeError = decode(octets)
-        except DecodeError as error:
-            found = error
-        self._sort(found, peer)
+    def frames(self, frames: list[bytes], peer: Peer) -> None:
+        """Take frames of a stream as `StreamSplitter` cuts them, and have them judged."""
+        total = 0
+        for octets in frames:
+            total += len(octets)
+            self._frame(octets, peer)
+            if len(self._packets) >= _FULL:
+                self.flush()
+        self.account.octets += total
+        self.flush()
 
     def flush(self) -> None:
-        """Have judged what was taken."""
-        if self._accepted:
-            batch, self._accepted = self._accepted, []
-            self._take(batch)
-
-    def _sort(self, found: Packet | DecodeError, peer: Peer) -> None:
+        """Write down what was counted, and have judged what was taken."""
         account = self.account
-        account.seen += 1
-        if isinstance(found, DecodeError):
-            account.rejected[found.reason] += 1
-            return
-        if found.version not in self.listener.versions:
-            account.rejected[Reason.HEP_VERSION] += 1
-            return
-        account.accepted += 1
-        for warning in found.warnings:
-            account.warnings[warning.partition(":")[0]] += 1
-        if not peer.met:
-            peer.met = True
-            self._meet(peer, found)
-        self._accepted.append((found, peer))
+        account.seen += len(self._packets) + self._rejected
+        account.accepted += len(self._packets)
+        self._rejected = 0
+        if self._packets:
+            packets, self._packets = self._packets, []
+            peers, self._peers = self._peers, []
+            self._take(packets, peers)
+
+    def _frame(self, octets: bytes, peer: Peer) -> None:
+        """Take a HEP3 frame, of which its magic and its total are known to be right."""
+        packet = Packet.__new__(Packet)
+        try:
+            packet.read(octets)
+        except DecodeError as error:
+            self._reject(error.reason)
+        else:
+            self._accept(packet, peer)
+
+    def _other(self, octets: bytes, peer: Peer) -> None:
+        """Take a datagram that is something else: many frames, HEP1 or HEP2, gzip, or no HEP."""
+        for found in decode_datagram(octets, gzip_frames=self._gzip_frames):
+            if isinstance(found, Packet):
+                self._accept(found, peer)
+            else:
+                self._reject(found.reason)
+
+    def _reject(self, reason: str) -> None:
+        self._rejected += 1
+        self.account.rejected[reason] += 1
+
+    def _accept(self, packet: Packet, peer: Peer) -> None:
+        if self._versions >> packet.version & 1:
+            if not packet.is_ordinary():
+                for warning in packet.warnings:
+                    self.account.warnings[warning.partition(":")[0]] += 1
+            if peer is not self._met:
+                self._met = peer
+                if not peer.met:
+                    peer.met = True
+                    self._meet(peer, packet)
+            self._packets.append(packet)
+            self._peers.append(peer)
+        else:
+            self._reject(Reason.HEP_VERSION)

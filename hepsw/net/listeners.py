@@ -90,9 +90,11 @@ class Listeners:
             if live is None:
                 continue
             before = live.intake.listener
-            live.settle(listener, self._ledger.listener(listener.name))
-            if isinstance(live, UdpListener) and before.receive_buffer != listener.receive_buffer:
+            changed = before.receive_buffer != listener.receive_buffer
+            if isinstance(live, UdpListener) and changed:
                 ask_receive_buffer(live.socket, listener.receive_buffer)
+            live.settle(listener, self._ledger.listener(listener.name))
+            if isinstance(live, UdpListener) and changed:
                 _tell_receive_buffer(live)
 
     async def start(self, wanted: Sequence[Listener], bound: Mapping[Url, socket.socket]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -24,10 +25,17 @@ SWEEP: Final = 1.0
 """Seconds between two looks at who is late."""
 QUIET: Final = 0.05
 """Seconds without a read after which a stopping listener believes its connections empty."""
+BUSY: Final = 0.002
+"""Seconds between two reads of a connection below which the loop is asked no more to wake up for
+it: see `TcpListener`."""
+POLL: Final = 0.004
+"""Seconds between two looks at the busy connections."""
 LAST_READ: Final = 0.5
 """Seconds that a stopping listener reads on at most."""
 READ: Final = 1 << 16
 """Octets of one read: with frames of six octets still no more than 10,922 of them."""
+TURN: Final = 0.005
+"""Seconds that one look may take; then the loop's other sockets have their turn."""
 BACKLOG: Final = 32
 """Connections accepted in one wake-up at most: fewer than the descriptors that are left free."""
 
@@ -54,7 +62,12 @@ class Connections:
 
 
 class TcpListener:
-    """Accepts connections; a peer, a fault in its stream, or the end of hepsw closes them."""
+    """Accepts connections; a peer, a fault in its stream, or the end of hepsw closes them.
+
+    As `UdpListener` it does not let itself be woken up for each frame: a connection that is read
+    twice within `BUSY` is busy, and all busy ones are looked at together every `POLL`, until there
+    is nothing to read. What comes meanwhile waits in the kernel.
+    """
 
     def __init__(self, sock: socket.socket, intake: Intake, everybody: Connections) -> None:
         self.intake = intake
@@ -68,6 +81,9 @@ class TcpListener:
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._busy: dict[_Connection, None] = {}
+        self._poll: asyncio.Handle | None = None
+        """The next look at the busy ones, if there are any."""
 
     async def start(self) -> None:
         """Begin to accept."""
@@ -79,8 +95,7 @@ class TcpListener:
 
     def settle(self, listener: Listener, account: ListenerAccount) -> None:
         """Take new settings, and perhaps a new name, under the open connections."""
-        self.intake.listener = listener
-        self.intake.account = account
+        self.intake.settle(listener, account)
         for connection in self._connections:
             connection.rename(listener.name)
 
@@ -101,6 +116,8 @@ class TcpListener:
             await asyncio.sleep(QUIET / 5)
         for connection in list(self._connections):
             connection.close()
+        if self._poll is not None:
+            self._poll.cancel()
         self.socket.close()
         await asyncio.sleep(0)  # connections close in the loop's next turn
 
@@ -112,8 +129,39 @@ class TcpListener:
 
     def closed(self, connection: _Connection) -> None:
         """Note that a connection is gone."""
+        self._busy.pop(connection, None)
         self._connections.discard(connection)
         self._everybody.discard(connection)
+
+    def watch(self, connection: _Connection) -> None:
+        """Look at a connection from time to time, until it has nothing to read."""
+        self._busy[connection] = None
+        if self._poll is None:
+            self._poll = asyncio.get_running_loop().call_later(POLL, self._look)
+
+    def _look(self) -> None:
+        """Read once from each busy connection, for as long as a turn of the loop may take."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + TURN
+        is_more = False
+        try:
+            for connection in list(self._busy):
+                if loop.time() > end:
+                    is_more = True
+                    break
+                # To the end of the line: where there is too much to read, everybody has a turn.
+                del self._busy[connection]
+                octets = connection.look()
+                if octets:
+                    self._busy[connection] = None
+                    is_more |= octets == READ
+        finally:
+            # Also after a bug on the way of a packet: nobody else would ever look again.
+            self._poll = None
+            if is_more:
+                self._poll = loop.call_soon(self._look)
+            elif self._busy:
+                self._poll = loop.call_later(POLL, self._look)
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -137,6 +185,9 @@ class _Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self.last_read = self._loop.time()
         """The loop's time of its last octets, or of its beginning."""
+        self._is_watched = False
+        """Whether the listener looks, instead of the transport."""
+        self._descriptor = -1
         self.frame_began: float | None = None
         """The loop's time when the frame began that is not whole yet."""
 
@@ -158,6 +209,7 @@ class _Connection(asyncio.BufferedProtocol):
             local_port=local_port,
             listener=self._intake.listener.name,
         )
+        self._descriptor = transport.get_extra_info("socket").fileno()
         self._listener.opened(self)
 
     def rename(self, listener: str) -> None:
@@ -171,20 +223,46 @@ class _Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._broken or self._peer is None:
             return
-        self.last_read = self._listener.last_read = self._loop.time()
+        now = self._loop.time()
+        if now - self.last_read < BUSY and not self._is_watched:
+            assert self._transport is not None  # noqa: S101 - what reads has one
+            self._is_watched = True
+            self._transport.pause_reading()
+            self._listener.watch(self)
+        self.last_read = self._listener.last_read = now
         frames = self._splitter.feed(bytes(memoryview(self._listener.buffer)[:nbytes]))
-        intake = self._intake
-        for frame in frames:
-            intake.frame(frame, self._peer)
-            if intake.is_full:
-                intake.flush()
-        intake.flush()
+        if frames:
+            self._intake.frames(frames, self._peer)
         if self._splitter.error is not None:
             self.give_up(self._splitter.error.reason)
         elif not self._splitter.buffered:
             self.frame_began = None
         elif frames or self.frame_began is None:
-            self.frame_began = self._loop.time()
+            self.frame_began = now
+
+    def look(self) -> int:
+        """Read once past the transport, which is paused; return how many octets, 0 for let go.
+
+        Everything but octets is left to the transport: with nothing to read, or the end of the
+        stream, or its breaking, it is told to go on.
+        """
+        if self._transport is None or self._transport.is_closing():
+            return 0
+        try:
+            octets = os.readv(self._descriptor, [self._listener.buffer])
+        except OSError:
+            octets = 0
+        if not octets:
+            self._is_watched = False
+            self._transport.resume_reading()
+            return 0
+        try:
+            self.buffer_updated(octets)
+        except BaseException:  # as the transport does: what was read is lost to the stream
+            self._broken = True
+            self._transport.abort()
+            raise
+        return 0 if self._broken else octets
 
     def give_up(self, reason: str) -> None:
         """Close a stream that can be read no further; its sender will connect again."""

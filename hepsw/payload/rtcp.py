@@ -144,6 +144,8 @@ def _blocks(value: object) -> list[dict[str, object]]:
 
 def _number(value: object, largest: int) -> float | None:
     """Read a number, or a string of digits; None if it is another thing or out of range."""
+    if type(value) is int:  # nearly always, and no bool
+        return value if 0 <= value <= largest else None
     if isinstance(value, str):
         if len(value) > 10 or not (value.isascii() and value.isdigit()):
             return None

@@ -1,7 +1,8 @@
 """The header section of a SIP message as a table: name to values, in the order of the lines.
 
-`sip` builds it once a message, when the first header is asked for. One pass over at most
-`MAX_LINES` lines; names are made lower case and long, so that `i`, `Call-ID` and `CALL-ID` are one.
+`sip` builds it once a message, for the verdict and where many headers are asked for; one header
+alone it finds by itself, in the same lines. One pass over at most `MAX_LINES` lines; names are made
+lower case and long, so that `i`, `Call-ID` and `CALL-ID` are one.
 
 Source: RFC 3261 sections 7.3 and 20; the IANA registry of SIP header fields for compact forms.
 """
@@ -40,6 +41,7 @@ COMPACT: Final = {
     b"y": b"identity",
 }
 """Compact forms, lower case."""
+_LETTERS: Final = {name: letter for letter, name in COMPACT.items()}
 
 LISTS: Final = frozenset(
     {
@@ -110,12 +112,19 @@ def canonical(name: bytes) -> bytes:
     return COMPACT.get(name, name)
 
 
-def section_end(payload: bytes, start: int) -> tuple[int, int]:
+def initials_of(key: bytes) -> bytes:
+    """Return what a line of a header can begin with: its canonical name, or the compact form."""
+    letters = key[:1] + _LETTERS.get(key, b"")
+    return letters + letters.upper()
+
+
+def section_end(payload: bytes, start: int, limit: int) -> tuple[int, int]:
     """Find the empty line that ends the header section.
 
     Args:
         payload: the whole message.
-        start: offset of the first header line.
+        start: offset of a header line.
+        limit: offset in front of which the section must end.
 
     Returns:
         Where the last header line ends and where the body starts; the latter is -1 if there is no
@@ -123,7 +132,6 @@ def section_end(payload: bytes, start: int) -> tuple[int, int]:
     """
     # The line break before `start` may be the first half of the end: a message without headers.
     first = start - 1 if start else 0
-    limit = start + MAX_SECTION
     crlf = payload.find(b"\n\r\n", first, limit)
     lf = payload.find(b"\n\n", first, limit if crlf < 0 else crlf + 1)
     if lf >= 0:
@@ -131,6 +139,12 @@ def section_end(payload: bytes, start: int) -> tuple[int, int]:
     if crlf >= 0:
         return crlf + 1, crlf + 3
     return min(len(payload), limit), -1
+
+
+def unfold(lines: bytes) -> bytes:
+    """Return the value of a header line and of those that continue it, joined by blanks."""
+    parts = [part.strip(b" \t\r") for part in lines.split(b"\n")]
+    return b" ".join([part for part in parts if part])
 
 
 def read_headers(section: bytes) -> tuple[Headers, bool]:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from hepsw.payload import octets
+
 WHITESPACE: Final = b" \t"
 MAX_PARTS: Final = 256
 """Parts that a list or a run of parameters is cut into; what follows stays in the last one."""
@@ -20,6 +22,14 @@ MAX_JUMPS: Final = 1024
 """Quotes and angle brackets looked at in one value; behind them nothing is cut any more."""
 
 _QUOTE: Final = b'"'
+_QUOTE_OCTET: Final = 0x22
+_COLON: Final = 0x3A
+_SEMICOLON: Final = 0x3B
+_ANGLE: Final = 0x3C
+_EQUALS: Final = 0x3D
+_CLOSING_ANGLE: Final = 0x3E
+_QUESTION: Final = 0x3F
+_AT: Final = 0x40
 _BACKSLASH: Final = b"\\"
 _ALPHANUMERIC: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TOKEN: Final = _ALPHANUMERIC + b"-.!%*_+`'~"
@@ -34,7 +44,6 @@ _DISPLAY: Final = _TOKEN + WHITESPACE + bytes(range(0x80, 0x100))
 
 _AT_SCHEMES: Final = frozenset({b"sip", b"sips", b"im", b"pres"})
 """Schemes whose URI is `user@domain`."""
-_PLAIN_STARTS: Final = (b"sip:", b"sips:", b"tel:")
 
 
 # --- quotes, lists, parameters -------------------------------------------------------------------
@@ -99,11 +108,38 @@ def parameter(parameters: bytes, name: bytes) -> bytes | None:
         parameters: `;name=value;name`, with or without the first semicolon.
         name: in lower case.
     """
+    size = len(parameters)
+    if (
+        octets.find(parameters, _SEMICOLON, MAX_PARTS - 1, size) < 0
+        and octets.find(parameters, _QUOTE_OCTET, 0, size) < 0
+        and octets.find(parameters, _ANGLE, 0, size) < 0
+    ):
+        # Nothing hides a semicolon, and there are not too many.
+        return _plain_parameter(parameters, name)
     for part in split_outside(parameters, b";"):
         found, _, value = part.partition(b"=")
         if found.strip(WHITESPACE).lower() == name:
             return value.strip(WHITESPACE) or None
     return None
+
+
+def _plain_parameter(parameters: bytes, name: bytes) -> bytes | None:
+    size = len(parameters)
+    start = 1 if size > 0 and parameters[0] == _SEMICOLON else 0
+    while True:
+        end = octets.find(parameters, _SEMICOLON, start, size)
+        if end < 0:
+            end = size
+        start = octets.skip_blanks(parameters, start, end)
+        if octets.begins(parameters, start, name):
+            after = octets.skip_blanks(parameters, start + len(name), end)
+            if after == end:
+                return None
+            if parameters[after] == _EQUALS:
+                return octets.trimmed(parameters, after + 1, end) or None
+        if end == size:
+            return None
+        start = end + 1
 
 
 def is_token(text: bytes) -> bool:
@@ -138,28 +174,40 @@ def _is_value(value: bytes) -> bool:
 
 def _display_end(value: bytes) -> int:
     """Return where the angle bracket of an address opens; -1 if the address is a bare URI."""
-    start = closing_quote(value, 1) + 1 if value[:1] == _QUOTE else 0
-    angle = value.find(b"<", start)
+    size = len(value)
+    if size == 0:
+        return -1
+    if value[0] == _ANGLE:
+        return 0
+    start = closing_quote(value, 1) + 1 if value[0] == _QUOTE_OCTET else 0
     # In `sip:a@b;x="<"` the bracket belongs to a parameter.
-    return -1 if value[:5].lower().startswith(_PLAIN_STARTS) else angle
+    if (
+        octets.begins(value, 0, b"sip:")
+        or octets.begins(value, 0, b"sips:")
+        or octets.begins(value, 0, b"tel:")
+    ):
+        return -1
+    return octets.find(value, _ANGLE, start, size)
 
 
-def address(value: bytes) -> tuple[bytes, bytes]:
-    """Read `"Name" <uri>;parameters` or `uri;parameters`, as in From, To and Contact.
+def uri_of(value: bytes) -> bytes:
+    """Return the URI, perhaps empty, of `"Name" <uri>;parameters` or `uri;parameters`.
 
-    What follows a semicolon outside of the brackets belongs to the header, inside to the URI.
-
-    Returns:
-        The URI and the parameters, each perhaps empty.
+    From, To and Contact are such addresses. What follows a semicolon outside of the brackets
+    belongs to the header, inside to the URI.
     """
+    size = len(value)
     angle = _display_end(value)
-    if angle >= 0:
-        end = value.find(b">", angle)
-        if end < 0:
-            return value[angle + 1 :].strip(WHITESPACE), b""
-        return value[angle + 1 : end].strip(WHITESPACE), value[end + 1 :]
-    uri, _, parameters = value.partition(b";")
-    return uri.strip(WHITESPACE), parameters
+    end = octets.find(value, _SEMICOLON if angle < 0 else _CLOSING_ANGLE, angle + 1, size)
+    return octets.trimmed(value, angle + 1, size if end < 0 else end)
+
+
+def parameters_of(value: bytes) -> bytes:
+    """Return what follows the URI of an address, perhaps nothing."""
+    size = len(value)
+    angle = _display_end(value)
+    end = octets.find(value, _SEMICOLON if angle < 0 else _CLOSING_ANGLE, angle + 1, size)
+    return b"" if end < 0 else value[end + 1 :]
 
 
 def is_address(value: bytes) -> bool:
@@ -188,41 +236,70 @@ def is_address(value: bytes) -> bool:
 # --- URIs ----------------------------------------------------------------------------------------
 
 
-def user_and_domain(uri: bytes) -> tuple[bytes | None, bytes | None]:
-    """Read who and where of a URI, as carried: no change of case, no unescaping.
+def user_of(uri: bytes) -> bytes | None:
+    """Read who a URI names, as carried: no change of case, no unescaping.
 
     Returns:
         For `sip:` and its like the user without password but with parameters of its own
-        (`+1555;phone-context=x`), and the host without port, an IPv6 address in its brackets. For
-        `tel:` the number and None. For other schemes nothing.
+        (`+1555;phone-context=x`); for `tel:` the number; for other schemes None.
     """
-    scheme, _, rest = uri.partition(b":")
-    if scheme not in _AT_SCHEMES:
-        scheme = scheme.strip(WHITESPACE).lower()
-        if scheme == b"tel":
-            return rest.partition(b";")[0].strip(WHITESPACE) or None, None
-        if scheme not in _AT_SCHEMES:
-            return None, None
-    at = _at(rest)
-    user = rest[:at].partition(b":")[0].strip(WHITESPACE) if at >= 0 else b""
-    return user or None, _host(rest[at + 1 :]).strip(WHITESPACE) or None
+    start = _scheme_end(uri)
+    if start > 0:
+        at = _at(uri, start)
+        if at < 0:
+            return None
+        colon = octets.find(uri, _COLON, start, at)
+        return octets.trimmed(uri, start, at if colon < 0 else colon) or None
+    if start == 0:
+        return None
+    end = octets.find(uri, _SEMICOLON, -start, len(uri))
+    return octets.trimmed(uri, -start, len(uri) if end < 0 else end) or None
 
 
-def _at(rest: bytes) -> int:
+def domain_of(uri: bytes) -> bytes | None:
+    """Read the host of a URI without port, an IPv6 address in its brackets.
+
+    None for `tel:` and where the scheme is not known.
+    """
+    start = _scheme_end(uri)
+    if start <= 0:
+        return None
+    at = _at(uri, start)
+    host = _host(uri[start if at < 0 else at + 1 :])
+    return octets.trimmed(host, 0, len(host)) or None
+
+
+def _scheme_end(uri: bytes) -> int:
+    """Return where the rest of a URI begins; negative for `tel:`, 0 if the scheme is not known."""
+    if octets.begins(uri, 0, b"sip:"):
+        return 4
+    colon = octets.find(uri, _COLON, 0, len(uri))
+    if colon < 0:
+        return 0
+    scheme = uri[:colon].strip(WHITESPACE).lower()
+    if scheme == b"tel":
+        return -1 - colon
+    return colon + 1 if scheme in _AT_SCHEMES else 0
+
+
+def _at(uri: bytes, start: int) -> int:
     """Return where the user ends in what follows the scheme; -1 if there is none.
 
     A user may hold `;` and `?`, so the first `@` is looked for before them. Providers with mail
     addresses as users send a second one (`me@mail.example@sip.example`): the last one before the
     URI's parameters ends the user.
     """
-    at = rest.find(b"@")
+    end = len(uri)
+    at = octets.find(uri, _AT, start, end)
     if at < 0:
         return at
-    end = len(rest)
-    for delimiter in (b";", b"?"):
-        found = rest.find(delimiter, at, end)
-        end = found if found >= 0 else end
-    return rest.rfind(b"@", at, end)
+    found = octets.find(uri, _SEMICOLON, at, end)
+    if found >= 0:
+        end = found
+    found = octets.find(uri, _QUESTION, at, end)
+    if found >= 0:
+        end = found
+    return octets.rfind(uri, _AT, at, end)
 
 
 def _host(text: bytes) -> bytes:
@@ -237,7 +314,7 @@ def _host(text: bytes) -> bytes:
 def has_headers(uri: bytes) -> bool:
     """Tell whether a SIP URI carries headers for the request: `sip:a@b?Route=x`."""
     scheme, _, rest = uri.partition(b":")
-    return scheme.lower() in {b"sip", b"sips"} and b"?" in rest[_at(rest) + 1 :]
+    return scheme.lower() in {b"sip", b"sips"} and b"?" in rest[_at(rest, 0) + 1 :]
 
 
 def is_uri(uri: bytes) -> bool:
@@ -249,7 +326,7 @@ def is_uri(uri: bytes) -> bool:
         return False
     if scheme.lower() not in {b"sip", b"sips"}:
         return True
-    place = rest[_at(rest) + 1 :]
+    place = rest[_at(rest, 0) + 1 :]
     for delimiter in (b";", b"?"):
         place = place.partition(delimiter)[0]
     return is_place(place)

@@ -64,9 +64,9 @@ def verdict_of(message: SipMessage) -> Verdict:
     """Look at everything once and name the worst fault."""
     if not _is_start_line(message):
         return "start"
+    headers = message.headers  # first: what follows takes its answers from there
     if not _is_framed(message):
         return "frame"
-    headers = message.headers
     if not all(map(is_token, headers)):
         return "header"
     for key, check in _CHECKS:

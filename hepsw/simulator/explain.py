@@ -197,7 +197,7 @@ class Explainer:
         """Return the clauses of a rule's condition."""
         found = self._clauses.get(branch.path)
         if found is None:
-            found = clauses(branch.rule.condition, branch.holds)
+            found = clauses(branch.rule.condition, branch.whole())
             self._clauses[branch.path] = found
         return found
 

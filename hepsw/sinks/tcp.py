@@ -17,15 +17,14 @@ import logging
 import os
 import socket
 import struct
-from collections import deque
 from contextlib import suppress
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from hepsw.accounting import Reason
 from hepsw.errors import DeliveryError
+from hepsw.net.batches import write_frames
 from hepsw.sinks.backoff import HEALTHY, BackOff
-from hepsw.sinks.queue import FrameQueue
+from hepsw.sinks.queue import FrameQueue, are_hep3, frames_of, octets_of, whole
 from hepsw.sinks.resolve import LookUp, nothing_is_own
 from hepsw.sinks.sink import Held
 from hepsw.sinks.trouble import tell_down
@@ -38,9 +37,8 @@ if TYPE_CHECKING:
     from hepsw.sinks.resolve import IsOwn, Target
     from hepsw.view import View
 
-FRAMES: Final = 256
-"""Frames in flight at most: what one write may carry, well under the kernel's limit of 1024 pieces.
-"""
+FRAMES: Final = 512
+"""Frames in flight at most, which is what one write carries."""
 SEND_BUFFER: Final = 128 << 10
 """Octets asked for as the send buffer (Linux takes twice as many, for its own records too): what a
 far side that dies can cost here. The kernel would let it grow to MiB by itself. It is also the most
@@ -71,8 +69,15 @@ class TcpDestination:
         self._queue = FrameQueue(
             settings.queue, keep_old=settings.overflow == "drop-new", account=account
         )
-        self._flight: deque[bytes] = deque()
-        """Frames given to the connection and not yet taken whole by the kernel."""
+        self._flight: list[bytes] = []
+        """Frames given to the connection, `_first` and those behind it not yet taken whole by the
+        kernel."""
+        self._first = 0
+        self._begun = 0
+        """Octets of the first frame that the kernel has."""
+        self._connection: socket.socket | None = None
+        self._is_idle = False
+        """Whether the connection stands, and all that was to be written is."""
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -84,21 +89,40 @@ class TcpDestination:
         self._task = asyncio.create_task(self._keep_connected(), name=f"destination {self.name}")
 
     def enqueue(self, views: Sequence[View]) -> None:
-        """Take a batch; the sending task is told once."""
+        """Take a batch and write what the kernel takes at once; the task is told of the rest."""
+        if not are_hep3(views):
+            self._refuse_versions(views)
+        elif self._is_idle and self._first == len(self._flight) and not len(self._queue):
+            # Nobody stands in line: what is written now need not either.
+            self._flight = frames_of(views)
+            self._first = self._begun = 0
+            self.account.enqueued += len(self._flight)
+        else:
+            self._queue.add_all(views)
+        if self._first == len(self._flight) and not len(self._queue):
+            return
+        if self._is_idle:
+            try:
+                if self._push():
+                    return
+            except Exception:  # noqa: BLE001, S110 - the task meets the same, and tells it
+                pass
+        self._empty.clear()
+        self._work.set()
+
+    def _refuse_versions(self, views: Sequence[View]) -> None:
+        """Take a batch but for what a stream cannot carry."""
         for view in views:
             if view.packet.version == 3:
                 self._queue.add(view.packet.data)
             else:
                 self.account.enqueued += 1
                 self.account.dropped[Reason.VERSION_ON_STREAM] += 1
-        if len(self._queue):
-            self._empty.clear()
-            self._work.set()
 
     @property
     def held(self) -> Held:
         """What waits, and what is being written."""
-        return Held(in_memory=len(self._queue), in_flight=len(self._flight))
+        return Held(in_memory=len(self._queue), in_flight=len(self._flight) - self._first)
 
     async def drain(self, seconds: float) -> None:
         """Wait until the kernel has taken everything."""
@@ -111,8 +135,7 @@ class TcpDestination:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._queue.put_back(self._flight)
-        self._flight.clear()
+        self._take_back()
         self._queue.give_up(reason)
 
     async def _keep_connected(self) -> None:
@@ -129,8 +152,7 @@ class TcpDestination:
                     await self._use(connection)
             except Exception as error:  # noqa: BLE001 - a bug too is told, and tried again
                 # What the kernel did not take whole waits first in line for the next connection.
-                self._queue.put_back(self._flight)
-                self._flight.clear()
+                self._take_back()
                 if loop.time() - began >= HEALTHY:
                     backoff.reset()
                 self._down(error)
@@ -245,32 +267,57 @@ class TcpDestination:
             DeliveryError: no progress for `timeout` seconds.
             OSError: the connection is gone.
         """
-        begun = 0  # octets of the first frame in flight that the kernel has
-        while True:
-            while len(self._flight) < FRAMES and len(self._queue):
-                self._flight.append(self._queue.take())
-            if not self._flight:
-                self._empty.set()
-                self._work.clear()
-                await self._work.wait()
-                continue
-            pieces: list[bytes | memoryview] = list(islice(self._flight, FRAMES))
-            pieces[0] = memoryview(pieces[0])[begun:]
-            try:
-                sent = connection.sendmsg(pieces)
-            except BlockingIOError:
-                await self._writable(connection)
-                continue
-            begun = self._taken(begun + sent)
+        self._begun = 0  # a frame that a break has cut goes out whole
+        self._connection = connection
+        try:
+            while True:
+                if self._push():
+                    self._empty.set()
+                    self._work.clear()
+                    self._is_idle = True
+                    await self._work.wait()
+                    self._is_idle = False
+                else:
+                    await self._writable(connection)
+        finally:
+            self._is_idle = False
+            self._connection = None
 
-    def _taken(self, octets: int) -> int:
-        """Count the frames that the kernel has whole; return what it has of the next."""
-        while self._flight and octets >= len(self._flight[0]):
-            frame = self._flight.popleft()
-            octets -= len(frame)
-            self.account.delivered += 1
-            self.account.octets += len(frame)
-        return octets
+    def _push(self) -> bool:
+        """Write until nothing waits or the kernel has no room; return whether nothing waits.
+
+        Raises:
+            OSError: the connection is gone.
+        """
+        assert self._connection is not None  # noqa: S101 - asked by the callers
+        descriptor = self._connection.fileno()
+        while True:
+            if self._first == len(self._flight):
+                self._flight = self._queue.take_some(FRAMES)
+                self._first = self._begun = 0
+                if not self._flight:
+                    return True
+            try:
+                octets = write_frames(
+                    descriptor, self._flight, self._first, len(self._flight), self._begun
+                )
+            except BlockingIOError:
+                return False
+            self._taken(octets)
+
+    def _taken(self, octets: int) -> None:
+        """Count the frames that the kernel has whole."""
+        first, octets = whole(self._flight, self._first, self._begun + octets)
+        self.account.delivered += first - self._first
+        self.account.octets += octets_of(self._flight, self._first, first)
+        self._first = first
+        self._begun = octets
+
+    def _take_back(self) -> None:
+        """Return to the queue what the kernel has not taken whole."""
+        self._queue.put_back(self._flight[self._first :])
+        self._flight = []
+        self._first = self._begun = 0
 
     async def _writable(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from hepsw.accounting import Reason
+from hepsw.net.batches import send_datagrams
 from hepsw.sinks.backoff import BackOff
-from hepsw.sinks.queue import FrameQueue
+from hepsw.sinks.queue import FrameQueue, frames_of, octets_of
 from hepsw.sinks.resolve import LookUp, OwnListenerError, nothing_is_own
 from hepsw.sinks.sink import Held
 from hepsw.sinks.trouble import tell_down
@@ -35,6 +36,8 @@ side's kernel may tell no more than one refusal in a second."""
 LISTEN_AGAIN: Final = 1.0
 """Seconds between two looks for a refusal, while the far side refuses."""
 SEND_BUFFER: Final = 4 << 20
+BATCH: Final = 256
+"""Frames taken out of the queue at once."""
 
 log = logging.getLogger("hepsw.sinks")
 
@@ -77,11 +80,20 @@ class UdpDestination:
 
     def enqueue(self, views: Sequence[View]) -> None:
         """Take a batch and send what the kernel takes at once."""
-        for view in views:
-            self._queue.add(view.packet.data)
+        if self._is_open and not self._waiting and not len(self._queue):
+            # Nobody stands in line: what the kernel takes need not either.
+            frames = frames_of(views)
+            self.account.enqueued += len(frames)
+            self._send(frames)
+            return
+        self._queue.add_all(views)
         self._empty.clear()
         if not self._waiting:
             self._flush()
+
+    @property
+    def _is_open(self) -> bool:
+        return self._socket is not None and not self._broken.is_set()
 
     @property
     def held(self) -> Held:
@@ -159,35 +171,52 @@ class UdpDestination:
 
     def _flush(self) -> None:
         """Send until the queue is empty or the kernel has no room."""
-        if self._socket is None or self._broken.is_set():
+        if not self._is_open:
             return
-        queue, send = self._queue, self._socket.send
-        if self._refused and self._unrefused_since is None and len(queue):
-            self._unrefused_since = asyncio.get_running_loop().time()
-        while len(queue):
-            frame = queue.take()
-            try:
-                send(frame)
-            except BlockingIOError:
-                queue.put_back([frame])
-                self._watch(wanted=True)
+        while len(self._queue):
+            if not self._send(self._queue.take_some(BATCH)):
                 return
+        self._watch(wanted=False)
+        self._empty.set()
+
+    def _send(self, frames: list[bytes]) -> bool:
+        """Send frames; those that the kernel does not take now go to the head of the queue.
+
+        Returns:
+            Whether none of them waits.
+        """
+        assert self._socket is not None  # noqa: S101 - the caller has looked
+        descriptor = self._socket.fileno()
+        if self._refused and self._unrefused_since is None:
+            self._unrefused_since = asyncio.get_running_loop().time()
+        at = 0
+        while at < len(frames):
+            try:
+                sent = send_datagrams(descriptor, frames, at, len(frames))
+            except BlockingIOError:
+                self._keep(frames[at:])
+                self._watch(wanted=True)
+                return False
             except ConnectionRefusedError:
                 # The answer to an earlier datagram, told now: this one has not been sent yet.
-                queue.put_back([frame])
                 self._hear_refusal()
                 continue
             except Exception as error:  # noqa: BLE001 - a bug too is told, and tried again
                 if isinstance(error, OSError) and error.errno == errno.EMSGSIZE:
                     self.account.dropped[Reason.TOO_BIG] += 1
+                    at += 1
                     continue
-                queue.put_back([frame])
+                self._keep(frames[at:])
                 self._break(error)
-                return
-            self.account.delivered += 1
-            self.account.octets += len(frame)
-        self._watch(wanted=False)
-        self._empty.set()
+                return False
+            self.account.delivered += sent
+            self.account.octets += octets_of(frames, at, at + sent)
+            at += sent
+        return True
+
+    def _keep(self, frames: list[bytes]) -> None:
+        self._queue.put_back(frames)
+        self._empty.clear()
 
     def _hear_refusal(self) -> None:
         self.account.errors["refused"] += 1

@@ -28,17 +28,25 @@ from hepsw.config.conditions import (
     Within,
 )
 from hepsw.fields import CATALOGUE, Field, Kind
+from hepsw.view import View
+
+
+class World(View):
+    """Says of its fields what a dict says."""
+
+    def __init__(self, values):
+        self.values = values
 
 
 def field(name, **changes):
-    """Return a field that is read from a dict; the built-in one where there is one."""
+    """Return a field that is read from a world; the built-in one where there is one."""
     row = CATALOGUE.get(name) or Field(name, Kind.NUMBER, "", CATALOGUE["size"].read, bits=8)
-    return replace(row, read=lambda view: view.get(name), **changes)
+    return replace(row, read=lambda view: view.values.get(name), **changes)
 
 
 def either(first, second):
     def read(view):
-        return tuple(view[name] for name in (first, second) if name in view) or None
+        return tuple(view.values[name] for name in (first, second) if name in view.values) or None
 
     return read
 
@@ -197,8 +205,8 @@ def test_values_of_any_type():
 NUMBERS = [0, 1, 2, 65535]
 NAMES = [b"", b"a", b"ab", b"b"]
 PACKETS = [
-    {key: value for key, value in zip(("src_port", "dst_port", "node_name", "many"), values,
-                                      strict=True) if value is not None}
+    World({key: value for key, value in zip(("src_port", "dst_port", "node_name", "many"), values,
+                                            strict=True) if value is not None})
     for values in product(
         [None, *NUMBERS], [None, 0, 1], [None, *NAMES],
         [None, (0,), (1,), (0, 1), (1, 2), (0, 1, 2)],

@@ -206,12 +206,13 @@ def places(node):
     def look(node):
         if id(node) in seen:
             return
-        seen[id(node)] = 0 if isinstance(node, Fork) else len(node)
+        # A leaf of one rule is that rule.
+        seen[id(node)] = len(node) if isinstance(node, tuple) else not isinstance(node, Fork)
         if isinstance(node, Fork):
             for inner in (*node.leaves, *node.forks):
                 look(inner)
             for index in node.indexes:
-                for inner in index.at_point.__self__.values():
+                for inner in index.points.values():
                     look(inner)
                 for ranges in index.ranges.values():
                     for inner in ranges.nodes:
@@ -297,3 +298,13 @@ def vars_of(account):
     dropped = {f"dropped {reason}": number for reason, number in account.dropped.items()}
     fates = {"routed": account.routed, "ended": account.ended, "missed": account.missed, **dropped}
     return {fate: number for fate, number in fates.items() if number}
+
+
+def test_a_rule_of_a_thousand_conditions_on_an_indexed_field():
+    """What is left to test of a rule that was found may be long."""
+    rules = [has("src_port", Equal(frozenset({number}))) for number in range(40)]
+    parts = tuple(has("src_port", Between(0, 60_000 - number)) for number in range(1500))
+    tree = Tree(table([*rules, All((has("src_port", Between(100, 60_000)), *parts))]))
+    assert tree.fields
+    assert [branch.position for branch in tree.walk(View(build(src_port=58_501), PEER, 0))] == [40]
+    assert not list(tree.walk(View(build(src_port=58_502), PEER, 0)))

@@ -37,7 +37,8 @@ def meaning(value):
     differ; and that a miss was written silences a warning, but is the same miss.
     """
     if dataclasses.is_dataclass(value):
-        parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        fields = [field for field in dataclasses.fields(value) if field.compare]
+        parts = {field.name: getattr(value, field.name) for field in fields}
         for name in ("files", "miss_written"):
             parts.pop(name, None)
         return type(value).__name__, meaning(parts)

@@ -1,11 +1,13 @@
 """Templates: what they render, and what is wrong with those that cannot be read."""
 
 import pytest
+from hep.strategies import packets
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hepsw.config.names import Names
 from hepsw.config.template import FILTERS, TemplateError, parse
+from hepsw.fields import CATALOGUE
 from hepsw.hep import build
 from hepsw.view import Peer, View
 
@@ -153,3 +155,15 @@ def test_filters_take_any_octets(octets, name):
         "shr": ["16"],
     }.get(name, [])
     assert isinstance(FILTERS[name](arguments)(octets), bytes)
+
+
+@given(packets, st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16))
+def test_values_print_as_their_fields_say(packet, address):
+    """Whatever way is taken for the sake of speed, it is what `Field.render` writes."""
+    view = View(packet, Peer(address, 5, "tcp", address, 6, "in", "agent"), 7)
+    for field in CATALOGUE.values():
+        reading = field.read(view)
+        value = reading[0] if isinstance(reading, tuple) else reading
+        printed = b"" if value is None else field.render(value)
+        assert parse(f"{{{field.name}}}", LOOKUP).render(view) == printed
+        assert parse(f"<{{{field.name}|upper}}>", LOOKUP).render(view) == b"<%b>" % printed.upper()

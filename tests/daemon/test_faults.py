@@ -57,7 +57,7 @@ async def test_a_bug_in_the_loader_is_not_the_end_of_reloading(daemon, monkeypat
     def broken(_):
         raise ZeroDivisionError
 
-    once(monkeypatch, hepsw.daemon, "_proven", broken)
+    once(monkeypatch, hepsw.daemon, "_verdict", broken)
     os.kill(os.getpid(), signal.SIGHUP)
     await until(lambda: "hepsw failed" in caplog.text)
     assert "ZeroDivisionError" in caplog.text
@@ -91,7 +91,7 @@ async def test_a_resolver_that_hangs_does_not_hold_up_the_end(daemon, monkeypatc
         answer.wait(30)
         raise ZeroDivisionError
 
-    once(monkeypatch, hepsw.daemon, "_proven", hanging)
+    once(monkeypatch, hepsw.daemon, "_verdict", hanging)
     os.kill(os.getpid(), signal.SIGHUP)
     await until(hung.is_set)
     os.kill(os.getpid(), signal.SIGTERM)

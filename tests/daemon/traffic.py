@@ -59,6 +59,25 @@ name = "all"
 relay = "sink"
 """
 
+LOADER = """
+import socket, sys, threading, time
+from hepsw.hep import build
+port, rate = int(sys.argv[1]), int(sys.argv[2])
+stop = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
+sock = socket.socket(type=socket.SOCK_DGRAM)
+sock.connect(("127.0.0.1", port))
+sent, began = 0, time.monotonic()
+while not stop.is_set():
+    due = int((time.monotonic() - began) * rate)
+    while sent < due:
+        sock.send(build(proto_type=1, capture_id=sent, payload=b"x" * 100).data)
+        sent += 1
+    time.sleep(0.002)
+print(sent)
+"""
+"""Sends numbered packets at a rate until told to stop; prints how many."""
+
 
 def hepsw(*arguments, folder):
     """Run a command to its end."""

@@ -18,8 +18,7 @@ from hepsw.hep import (
     decode_datagram,
     encode,
 )
-from hepsw.hep._scan import KNOWN_IDS, scan
-from hepsw.hep.decode import MAGICS
+from hepsw.hep.decoding import MAGICS
 
 FULL = b"HEP3\xff\xfc" + b"".join(
     (index % 0x60).to_bytes(4, "big") + b"\0\x06" for index in range(10921)
@@ -28,7 +27,7 @@ FULL = b"HEP3\xff\xfc" + b"".join(
 
 
 def steps(data):
-    return scan(data, len(data), [0] * KNOWN_IDS, [0] * KNOWN_IDS)[2]
+    return decode(data).steps
 
 
 def test_steps():

@@ -6,7 +6,7 @@ from hep.vectors import ALL, USABLE, named
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hepsw.hep.decode import MAGICS
+from hepsw.hep.decoding import MAGICS
 
 SMALL = [vector for vector in ALL if len(vector.data) < 5000]
 

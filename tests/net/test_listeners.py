@@ -50,7 +50,9 @@ class Running:
         self.taken = []
         self.met = []
         self.listeners = Listeners(
-            self.ledger, self.taken.extend, lambda *who: self.met.append(who)
+            self.ledger,
+            lambda packets, peers: self.taken.extend(zip(packets, peers, strict=True)),
+            lambda *who: self.met.append(who),
         )
 
     async def serve(self, *wanted):
@@ -206,7 +208,10 @@ async def test_tiny_frames_are_judged_in_small_batches(running, monkeypatch):
     monkeypatch.setattr(
         running.listeners,
         "_take",
-        lambda batch: (batches.append(len(batch)), running.taken.extend(batch)),
+        lambda packets, peers: (
+            batches.append(len(packets)),
+            running.taken.extend(zip(packets, peers, strict=True)),
+        ),
     )
     wanted, stream = listener("udp"), listener("tcp")
     await running.serve(wanted, stream)
@@ -294,3 +299,59 @@ async def test_a_port_that_is_taken_opens_nothing(running):
         running.listeners.bind([free, taken])
     with closing(socket.create_server((HOST, free.url.port))):
         pass
+
+
+async def test_a_bug_leaves_no_busy_socket_deaf(running, monkeypatch):
+    """After an exception on the way of a packet a polled socket is read on, and counted right."""
+    wanted = listener("udp")
+    await running.serve(wanted)
+    (live,) = running.listeners._live.values()
+    heard = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+    with closing(socket.socket(type=socket.SOCK_DGRAM)) as agent:
+        agent.connect((HOST, wanted.url.port))
+
+        async def polled():
+            async with asyncio.timeout(10):
+                while live._poll is None:
+                    agent.send(FRAME)
+                    await asyncio.sleep(0)
+
+        await polled()
+        receive = live._receiver.receive
+
+        class Odd:
+            """Fails once where every packet comes through."""
+
+            def receive(self):
+                live._receiver = type("Mended", (), {"receive": staticmethod(receive)})
+                raise ZeroDivisionError
+
+        live._receiver = Odd()
+        await running.until(lambda: heard)
+        before = len(running.taken)
+        await polled()
+        await running.until(lambda: len(running.taken) > before)
+    assert isinstance(heard[0]["exception"], ZeroDivisionError)
+
+
+async def test_busy_connections_are_read_past_their_transports(running):
+    """In order, each octet once, and the end of a stream is seen after all that came before it."""
+    wanted = listener("tcp")
+    await running.serve(wanted)
+    (live,) = running.listeners._live.values()
+    frames = [build(capture_id=n, payload=b"x" * 300).data for n in range(600)]
+    agents = [await connected(wanted.url) for _ in range(3)]
+    for at, frame in enumerate(frames):
+        for _, out in agents:
+            out.write(frame)
+        await asyncio.sleep(0.0005 if at < 400 else 0)
+    assert live._busy
+    for _, out in agents:
+        out.close()
+    await running.until(lambda: not live._connections)
+    ports = {peer.port for _, peer in running.taken}
+    assert len(ports) == 3
+    for port in ports:
+        mine = [packet.data for packet, peer in running.taken if peer.port == port]
+        assert mine == frames

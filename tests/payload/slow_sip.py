@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import re
 
-COMPACT = {"v": "via", "i": "call-id", "m": "contact", "k": "supported", "s": "subject"}
+COMPACT = {
+    "c": "content-type",
+    "f": "from",
+    "i": "call-id",
+    "k": "supported",
+    "m": "contact",
+    "s": "subject",
+    "t": "to",
+    "v": "via",
+}
 LISTS = {"via", "contact", "supported"}
 ELEMENT = re.compile(r'(?:"(?:\\.|[^"\\])*"|<[^>]*>|[^,"<])+', re.DOTALL)
 

@@ -11,7 +11,7 @@ from hepsw.payload.sip_syntax import MAX_PARTS
 
 def test_request():
     """Every field of a plain request."""
-    message = SipMessage(
+    data = (
         request(
             "INVITE sip:+34600:secret@pbx7.example:5070;user=phone SIP/2.0",
             "7 INVITE",
@@ -22,6 +22,7 @@ def test_request():
         )
         + SDP
     )
+    message = SipMessage(data)
     assert {name: getattr(message, name) for name in FIELDS} == {
         "kind": "request",
         "verdict": "ok",
@@ -44,7 +45,7 @@ def test_request():
         "user_agent": b"Harbour/7",
         "content_type": b"application/sdp",
         "body": SDP,
-        "message": message._payload,
+        "message": data,
     }
     assert repr(message).startswith("SipMessage(b'INVITE")
 

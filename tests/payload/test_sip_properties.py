@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import operator
+
 from hypothesis import given
 from hypothesis import strategies as st
 from payload import slow_sip
-from payload.fields import TEXTS, read, read_all
+from payload.fields import FIELDS, TEXTS, read, read_all
 from payload.torture import CASES
 
 from hepsw.payload import SipMessage
+from hepsw.payload.sip_headers import LISTS, MAX_LINES, MAX_SECTION
 
 KINDS = {"request", "reply", "malformed", "none"}
 VERDICTS = {"ok", "header", "semantic", "start", "frame"}
@@ -119,6 +122,69 @@ def test_headers_agree_with_the_slow_reader(head):
     payload = head + b"\n"
     for name in ("via", "Call-ID", "M", "s", "x-other", "absent"):
         assert SipMessage(payload).header(name) == slow_sip.header(payload, name)
+
+
+ANSWERS = [*FIELDS, "version", "start_line", "is_complete", "content_length", "available"]
+QUESTIONS = {
+    **{name: operator.attrgetter(name) for name in [*ANSWERS, "cseq_method", "headers"]},
+    **{
+        f"header {name}": operator.methodcaller("header", name)
+        for name in ("via", "I", " call-id", "m", "Subject", "x-other", "absent", "b:a", "c", "")
+    },
+}
+questions = st.lists(st.sampled_from(sorted(QUESTIONS)), max_size=30)
+spoilt_lines = st.sampled_from(
+    ["\r\r", "no colon", ":", "\rTo: a", "c: b", "v : 1", "To \t:", "t", "T:", " fold", "Cal", "f"]
+)
+
+
+@st.composite
+def spoilt(draw):
+    """Headers with lines among them that are none, begin in vain, or stand at the bounds."""
+    head = draw(st.sampled_from(["OPTIONS sip:desk@pbx7.example SIP/2.0", "Via: x", "SIP/2.0 200"]))
+    more = st.one_of(spoilt_lines, lines.map(lambda line: f"{line[0]}:{line[1]}"))
+    found = [head, *draw(st.lists(more, max_size=8))]
+    padding = draw(st.sampled_from(["", "X: y", " y", "\r\r"]))
+    if padding:
+        at = draw(st.integers(1, len(found)))
+        count = draw(st.integers(MAX_LINES - 8, MAX_LINES + 1))
+        found[at:at] = [padding] * count
+    if draw(st.booleans()):
+        found.insert(1, "X: " + "y" * (MAX_SECTION - draw(st.integers(0, 120))))
+    end = draw(st.sampled_from(["\r\n", "\n"]))
+    return (
+        end.join(found) + draw(st.sampled_from(["", end, end * 2, "\r", end * 2 + "ab"]))
+    ).encode()
+
+
+@given(st.one_of(built(), spoilt(), mutated()), questions)
+def test_any_order(payload, asked):
+    """Whatever was asked before, and how often, each answer is that of a fresh message."""
+    message = SipMessage(payload)
+    for name in asked:
+        assert QUESTIONS[name](message) == QUESTIONS[name](SipMessage(payload))
+
+
+@given(st.one_of(built(), spoilt(), mutated()), st.booleans())
+def test_one_header_agrees_with_all(payload, body_first):
+    """A header looked for alone has the lines that it has in the table, no more and no fewer."""
+    table = SipMessage(payload)
+    message = SipMessage(payload)
+    for name in {key for key in table.headers if key and key not in LISTS} | {b"to", b"absent"}:
+        one = SipMessage(payload)
+        if body_first:
+            assert one.body == message.body
+        assert one.header(name) == message.header(name) == tuple(table.headers.get(name, ()))
+    read = [(one.is_complete, one.available, one.content_length) for one in (message, table)]
+    assert read[0] == read[1]
+
+
+@given(spoilt(), st.sampled_from(["to", "via", "subject", "x-other", "call-id"]))
+def test_spoilt_headers_agree_with_the_slow_reader(payload, name):
+    """So it does where lines are no headers, as far as the bounds allow."""
+    message = SipMessage(payload)
+    if message.is_complete and message.kind != "malformed" and b"\r\r" not in payload:
+        assert message.header(name) == slow_sip.header(payload, name)
 
 
 @given(built(), st.sampled_from([b"", b"v=0\n", b"\n\n"]))

@@ -5,6 +5,7 @@ import errno
 import ipaddress
 import logging
 import socket
+import struct
 import threading
 import time
 from contextlib import asynccontextmanager, closing
@@ -13,10 +14,11 @@ import pytest
 from loopback import HOST, free_port
 
 from hepsw.accounting import Ledger, Reason, SinkAccount
-from hepsw.config.models import Destination
+from hepsw.config.models import Destination, Queue
 from hepsw.errors import DeliveryError
 from hepsw.hep import build
 from hepsw.sinks import tcp, udp
+from hepsw.sinks.queue import FrameQueue
 from hepsw.sinks.resolve import LookUp, OwnListenerError, nothing_is_own
 from hepsw.sinks.sinks import Sinks
 from hepsw.sinks.tcp import TcpDestination
@@ -47,7 +49,7 @@ async def running(url, *arguments, **more):
     assert account.unaccounted == 0
 
 
-async def until(condition, seconds=5):
+async def until(condition, seconds=20):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)
@@ -173,25 +175,21 @@ async def test_closing_what_has_died_raises_nothing(scheme):
         sink._task = asyncio.create_task(dead())
 
 
-async def test_bug_while_sending_datagrams_loses_none(views, caplog):
+async def test_bug_while_sending_datagrams_loses_none(views, monkeypatch):
     """A frame whose sending failed in an unknown way is still there."""
 
-    class Odd:
-        def send(self, _frame):
-            raise TypeError("not of this world")
-
-        def close(self):
-            pass
+    def odd(*_):
+        raise TypeError("not of this world")
 
     with closing(socket.socket(type=socket.SOCK_DGRAM)) as far:
         far.bind((HOST, 0))
         async with running(url_of(far, "udp")) as sink:
             await until(lambda: sink.account.state == "up")
-            real, sink._socket = sink._socket, Odd()
-            sink.enqueue(views)
+            with monkeypatch.context() as broken:
+                broken.setattr(udp, "send_datagrams", odd)
+                sink.enqueue(views)
             assert sink.account.errors == {"internal": 1}
             assert sink.held.in_memory == 10
-            sink._socket = real
             await sink.drain(5)
         assert sink.account.delivered == 10
 
@@ -486,3 +484,42 @@ async def test_closing_has_one_end(monkeypatch, caplog):
     for close in closing:
         await close(Reason.SHUTDOWN)
     await asyncio.sleep(0)
+
+
+async def test_a_break_within_a_flight(peer):
+    """What the kernel had whole is not sent again; the frame that was cut goes out whole."""
+    views = [View(build(capture_id=n, payload=b"x" * 1000), peer, n) for n in range(400)]
+    size = len(views[0].packet.data)
+    with closing(socket.socket()) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        server.bind((HOST, 0))
+        server.listen()
+        server.setblocking(False)
+        async with running(url_of(server)) as sink:
+            with await accepted(server) as far:
+                await until(lambda: sink.account.state == "up")
+                sink.enqueue(views)
+                await until(lambda: sink.account.delivered)
+                far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            # Reset: some frames are with the kernel, one is cut, the others wait.
+            await until(lambda: sink.account.errors["broken"])
+            had = sink.account.delivered
+            assert 0 < had < 400
+            assert sum(sink.held) == 400 - had
+            assert min(sink.held) >= 0
+            octets = b""
+            with await accepted(server) as far:
+                while len(octets) < (400 - had) * size:
+                    octets += await asyncio.wait_for(
+                        asyncio.get_running_loop().sock_recv(far, 1 << 20), 5
+                    )
+                await until(lambda: sink.account.delivered == 400)
+    assert octets == b"".join(view.packet.data for view in views[had:])
+
+
+def test_limits_beyond_all_memory():
+    """Are taken for as much as there can be, in both builds."""
+    limits = Queue.model_construct(packets=1 << 80, bytes=1 << 80)
+    frames = FrameQueue(limits, keep_old=False, account=SinkAccount())
+    frames.add(b"x")
+    assert frames.take_some(5) == [b"x"]

@@ -106,7 +106,7 @@ def check(store):
 
 async def until(condition):
     """Wait for something that another thread does; the account is looked at meanwhile."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

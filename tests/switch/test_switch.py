@@ -4,8 +4,9 @@ import pytest
 from tables import compiled
 
 from hepsw.accounting import Ledger
+from hepsw.control.logs import heard
 from hepsw.hep import Chunk, build, decode, encode, encode_v1
-from hepsw.switch import Line, Switch
+from hepsw.switch import Line, Switch, counting
 
 NOW = 1_700_000_000.5
 OUTPUTS = {
@@ -242,28 +243,25 @@ def test_inflated_payloads_are_not_kept(switched):
     )
     (packet,) = packets_of(effects, "a")
     assert packet is bomb
-    assert bomb._inflated is None
-    assert bomb._payload is None
+    assert bomb.inflated is None
     assert len(bomb.payload) == 1_000_000
 
 
-def test_a_bug_costs_one_packet(tmp_path, peer, sip, caplog):
+def test_a_bug_costs_one_packet(tmp_path, peer, sip, caplog, monkeypatch):
     """A rule that raises drops its packet by name, gives it to no output, and spares the others."""
     ledger = Ledger()
+    counts = {"name": "y", "count": {"seen": {}}}
     program = compiled(
-        tmp_path,
-        {**OUTPUTS, **rules({"name": "x", "relay": "a", "continue": True}, {"name": "y"})},
+        tmp_path, {**OUTPUTS, **rules({"name": "x", "relay": "a", "continue": True}, counts)}
     )
     switch = Switch(program, ledger.switch)
-    broken = program.trees["main"].branches[1]
     calls = iter([True])
 
-    def raises_once(view):
+    def raises_once(*_):
         if next(calls, False):
             raise ZeroDivisionError
-        return True
 
-    object.__setattr__(broken, "holds", raises_once)
+    monkeypatch.setattr(counting, "count", raises_once)
     effects = switch.receive([(sip, peer), (sip, peer)], NOW)
     assert packets_of(effects, "a") == [sip]
     assert ledger.switch.dropped == {"internal-error": 1}
@@ -282,3 +280,22 @@ def test_rules_keep_their_counters_over_a_reload(tmp_path, peer, sip):
         "main/x": 1,
         "main/y": 1,
     }
+
+
+def test_lines_that_nobody_reads_are_not_made(tmp_path, peer, sip):
+    """The level of `[log]` decides, and neither outputs nor counters depend on it."""
+    said = [
+        {"name": level, "log": {"level": level, "text": "{proto_type}"}, "continue": True}
+        for level in ("debug", "info", "warning", "error")
+    ]
+    ledger = Ledger()
+    switch = Switch(compiled(tmp_path, {**OUTPUTS, **rules(*said)}), ledger.switch)
+    assert [line.level for line in switch.receive([(sip, peer)], NOW).lines] == [
+        "debug",
+        "info",
+        "warning",
+        "error",
+    ]
+    switch.heard = heard("warning")
+    assert [line.level for line in switch.receive([(sip, peer)], NOW).lines] == ["warning", "error"]
+    assert {account.packets for account in ledger.switch.rules.values()} == {2}

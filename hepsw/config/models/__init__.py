@@ -4,9 +4,9 @@ Each model is the shape of one block in its long form; the short forms (`"udp://
 destination, one name for a list of names) are made long before they are validated, so that one
 mistake gives one error. References, field names and templates are judged later, by `load.py`.
 
-The docstring under a field is its description in the man page and the JSON schema. `NOT_RUN` names
-what is judged and tested by this release but not yet carried out: `hepsw run` refuses it by name,
-so that no key is silently without effect.
+The docstring under a field is its description in the man page and the JSON schema
+(`docstrings.py`). `NOT_RUN` names what is judged and tested by this release but not yet carried
+out: `hepsw run` refuses it by name, so that no key is silently without effect.
 """
 
 from __future__ import annotations

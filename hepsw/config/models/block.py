@@ -28,7 +28,6 @@ class Block(BaseModel):
         extra="forbid",
         frozen=True,
         strict=True,
-        use_attribute_docstrings=True,
         populate_by_name=False,
         arbitrary_types_allowed=True,
     )

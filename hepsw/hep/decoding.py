@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Final
 
 from hepsw.errors import DecodeError
+from hepsw.hep import _octets
 from hepsw.hep._legacy import decode_legacy
-from hepsw.hep._scan import HEADER_SIZE, KNOWN_IDS, scan
+from hepsw.hep._scan import HEADER_SIZE
 from hepsw.hep.inflate import GZIP_MAGIC, gunzip_frames
 from hepsw.hep.packet import Packet
 
@@ -21,8 +22,6 @@ MAGICS: Final = frozenset({b"HEP3", b"EEP3", b"EEP1"})
 
 FRAMES: Final = 256
 """Frames of one datagram that are decoded at most; 65507 octets hold 10,917 empty ones."""
-
-_ABSENT: Final = [0] * KNOWN_IDS
 
 
 def decode(data: bytes) -> Packet:
@@ -37,15 +36,14 @@ def decode(data: bytes) -> Packet:
     """
     if len(data) < HEADER_SIZE:
         raise DecodeError("too-short", len(data))
-    if data[:4] not in MAGICS:
+    if not _octets.is_hep3(data):
         return _decode_other(data)
-    total = data[4] << 8 | data[5]
+    total = _octets.uint16(data, 4)
     if total != len(data):
         return _decode_first(data, total)
-    starts = _ABSENT.copy()
-    ends = _ABSENT.copy()
-    namespace, repeats, _ = scan(data, total, starts, ends)
-    return Packet(data, 3, starts, ends, namespace=namespace, repeats=repeats)
+    packet = Packet.__new__(Packet)
+    packet.read(data)
+    return packet
 
 
 def decode_datagram(data: bytes, *, gzip_frames: bool = False) -> list[Packet | DecodeError]:
@@ -117,12 +115,10 @@ def _decode_first(data: bytes, total: int) -> Packet:
         # Cut short by somebody's buffer: nothing behind the header can be trusted.
         raise DecodeError("total-exceeds-datagram", 4, f"total length {total} of {len(data)}")
     note = "multi-frame" if frame_ends(data[total:]) else "trailing-bytes"
-    starts = _ABSENT.copy()
-    ends = _ABSENT.copy()
-    namespace, repeats, _ = scan(data, total, starts, ends)
-    return Packet(
-        data[:total], 3, starts, ends, namespace=namespace, repeats=repeats, notes=(note,)
-    )
+    packet = Packet.__new__(Packet)
+    packet.read(data[:total])
+    packet.notes = (note,)
+    return packet
 
 
 def _decode_other(data: bytes) -> Packet:
