@@ -4,9 +4,9 @@
 the same seed. HEP3 is written with `struct` and nothing of hepsw is imported, so that any version
 of it, and any other program, meets identical input.
 
-    python bench/traffic.py OUT.bin [--count 1000] [--seed 1]
+    python bench/traffic.py OUT.hep [--count 1000] [--seed 1]
 
-OUT.bin is a series of packets, each behind its length as u16 in network order (see c/load.c).
+OUT.hep is packets back to back, as they travel on TCP; `hepsw send` takes such files.
 """
 
 import argparse
@@ -192,23 +192,17 @@ def packets(count: int, seed: int = 1) -> Iterator[bytes]:
         )
 
 
-def write(path: Path, count: int = 1000, seed: int = 1) -> int:
-    """Write `count` packets behind their lengths; return the mean packet size in octets."""
-    made = list(packets(count, seed))
-    path.write_bytes(b"".join(PREFIX.pack(len(packet)) + packet for packet in made))
-    return round(sum(map(len, made)) / len(made))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the benchmark traffic to a file.")
-    parser.add_argument("path", type=Path, metavar="OUT.bin")
+    parser.add_argument("path", type=Path, metavar="OUT.hep")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     if options.count < 1:
         parser.error("--count must be at least 1")
-    mean_bytes = write(options.path, options.count, options.seed)
-    print(f"{options.count} packets, {mean_bytes} octets on average")
+    made = b"".join(packets(options.count, options.seed))
+    options.path.write_bytes(made)
+    print(f"{options.count} packets, {len(made) / options.count:.0f} octets on average")
 
 
 if __name__ == "__main__":

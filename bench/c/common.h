@@ -1,4 +1,4 @@
-/* What relay.c, load.c and sink.c share: loopback addresses, receive buffers, signals, exits. */
+/* What relay.c and sink.c share: loopback addresses, receive buffers, signals, exits. */
 #ifndef HEPSW_BENCH_COMMON_H
 #define HEPSW_BENCH_COMMON_H
 
@@ -60,11 +60,11 @@ static inline int connected_socket(unsigned long port)
 
 /* A bound socket whose reads end after a second: a SIGTERM that comes just before a blocking read
    would otherwise be noticed with the next packet only. */
-static inline int bound_socket(unsigned long port, int rcvbuf_bytes)
+static inline int bound_socket(int type, unsigned long port, int rcvbuf_bytes)
 {
     struct sockaddr_in address = loopback(port);
     struct timeval patience = {.tv_sec = 1};
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    int fd = socket(AF_INET, type, 0);
     if (fd < 0)
         die("socket");
     /* Plain SO_RCVBUF stops at net.core.rmem_max; the forced one needs CAP_NET_ADMIN. */
