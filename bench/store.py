@@ -174,10 +174,10 @@ def remove(database: Path) -> None:
 def write(file: Path, count: int, database: Path) -> float:
     """Write rows that are made before; return the seconds of the writing."""
     from hepsw import framefile  # noqa: PLC0415 - only this side needs it
-    from hepsw.hep import decode  # noqa: PLC0415
-    from hepsw.sinks.rows import COLUMNS, make_row  # noqa: PLC0415
-    from hepsw.sinks.sqlite_file import SCHEMA  # noqa: PLC0415
-    from hepsw.view import Peer, View  # noqa: PLC0415
+    from hepsw.hep import decode  # noqa: PLC0415 - as above
+    from hepsw.sinks.rows import COLUMNS, make_row  # noqa: PLC0415 - as above
+    from hepsw.sinks.sqlite_file import SCHEMA  # noqa: PLC0415 - as above
+    from hepsw.view import Peer, View  # noqa: PLC0415 - as above
 
     peer = Peer(bytes([127, 0, 0, 1]), 40000, "udp", bytes([127, 0, 0, 1]), 9060, "in")
     now_us = time.time_ns() // 1000

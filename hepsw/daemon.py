@@ -106,8 +106,7 @@ class Daemon:
         self._introduce(configuration)
         await self._listeners.start(configuration.listeners, bound)
         self._hear_signals()
-        # What watches files takes its time to import: the sockets are open by now.
-        from hepsw.control.watch import Watch  # noqa: PLC0415
+        from hepsw.control.watch import Watch  # noqa: PLC0415 - slow, and the sockets are open by now
 
         self._watch = Watch(self._path)
         self._watch.settle(configuration.files)

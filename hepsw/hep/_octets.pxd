@@ -43,10 +43,6 @@ cdef inline bint is_frame(const unsigned char *octets, Py_ssize_t size) noexcept
     return size >= 6 and octets[4] << 8 | octets[5] == size and is_hep3(octets)
 
 
-cdef inline bint is_hep3_proper(const unsigned char *octets) noexcept:
-    return memcmp(octets, b"HEP3", 4) == 0
-
-
 cdef inline bint is_hep3_at(const unsigned char *octets, Py_ssize_t offset) noexcept:
     return memcmp(octets + offset, b"HEP3", 4) == 0
 

@@ -37,11 +37,6 @@ def is_frame(octets: bytes, size: int) -> bool:
     return size >= 6 and octets[4] << 8 | octets[5] == size and is_hep3(octets)
 
 
-def is_hep3_proper(octets: bytes) -> bool:
-    """Tell whether a frame begins with HEP3 itself."""
-    return octets.startswith(b"HEP3")
-
-
 def is_hep3_at(octets: bytes, offset: int) -> bool:
     """Tell whether a frame that begins with HEP3 itself begins at an offset."""
     return octets.startswith(b"HEP3", offset)

@@ -178,7 +178,7 @@ class Packet(ChunkTable):
             or self._repeats
             or self.notes
             or self._inflated is not None
-            or not _octets.is_hep3_proper(data)
+            or not _octets.is_hep3_at(data, 0)
         ):
             return False
         found = 10

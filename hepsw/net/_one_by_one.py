@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH: Final = 64
+"""Datagrams that one `receive` gives at most, here as in `_mmsg`."""
 LARGEST: Final = 65536
 PIECES: Final = 512
 

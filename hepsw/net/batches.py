@@ -27,7 +27,7 @@ Raises:
         OSError: the stream is broken.
 """
 
-from typing import Final
+from hepsw.net._one_by_one import BATCH
 
 try:
     from hepsw.net._mmsg import Receiver, send_datagrams, write_frames
@@ -37,8 +37,5 @@ except ImportError:  # the plain build
         send_datagrams,
         write_frames,
     )
-
-BATCH: Final = 64
-"""Datagrams that one `receive` gives at most."""
 
 __all__ = ["BATCH", "Receiver", "send_datagrams", "write_frames"]
