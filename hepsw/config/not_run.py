@@ -66,7 +66,7 @@ def _of_block(
 def _of_urls(
     model: type[models.Block], written: object, path: Path, *, is_key: bool
 ) -> Iterator[tuple[str, Path, bool]]:
-    if model not in models.SCHEMES_RUN:
+    if model not in models.SCHEMES_NOT_RUN:
         return
     place = (*path, "url") if is_key else path
     if isinstance(written, dict):
@@ -77,7 +77,7 @@ def _of_urls(
         scheme, separator, _ = url.partition("://") if isinstance(url, str) else ("", "", "")
         if not separator or not scheme.isalpha():
             continue  # no url at all: reported as such
-        if scheme not in models.SCHEMES_RUN[model]:
+        if scheme in models.SCHEMES_NOT_RUN[model]:
             yield f"`{scheme}://`", (*place, at) if isinstance(written, list) else place, False
         elif model is models.Store and "%" in str(url):
             yield "a file name with parts of the time", place, False

@@ -44,7 +44,7 @@ from hepsw.config.models.values import ChunkName, Geo, Map, SetFile
 __all__ = [
     "BLOCKS",
     "NOT_RUN",
-    "SCHEMES_RUN",
+    "SCHEMES_NOT_RUN",
     "SETTINGS",
     "SHORT_FORMS",
     "SHORT_WORDS",
@@ -148,12 +148,12 @@ NOT_RUN: Final[dict[type[Block], frozenset[str]]] = {
 }
 """Keys that this release judges and does not carry out: `hepsw run` refuses them by name."""
 
-SCHEMES_RUN: Final = {
-    Listen: frozenset({"udp", "tcp"}),
-    Destination: frozenset({"udp", "tcp"}),
-    Store: frozenset({"sqlite"}),
+SCHEMES_NOT_RUN: Final = {
+    Listen: frozenset({"tls"}),
+    Destination: frozenset({"tls", "sip"}),
+    Store: frozenset({"postgres", "postgresql", "pcap", "jsonl"}),
 }
-"""The schemes of urls that this release carries out."""
+"""The schemes of urls that this release judges and does not carry out; all others are none."""
 
 
 def blocks() -> list[type[Block]]:
