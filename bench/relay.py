@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import count as count_from
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,7 @@ from programs import (
     show,
     started,
 )
-from works import Place, Work, with_ports
+from works import Place, Work, later, with_ports
 
 QUIET_S: Final = 0.3  # a sink that has counted nothing for so long has all it will get
 DRAIN_S: Final = 30.0  # ... and after this long we stop waiting for it
@@ -137,6 +138,7 @@ class Running:
     def __init__(self, bench: "Bench", work: Work, program: Program, port: int, sink: Sink) -> None:
         self._bench = bench
         self._port = port
+        self._loads = 0
         self.work = work
         self.program = program
         self.sink = sink
@@ -144,7 +146,9 @@ class Running:
     def load(self, rate: int, seconds: float) -> Load:
         """Send for `seconds`."""
         url = f"{self.work.scheme}://127.0.0.1:{self._port}"
-        load = self._bench.send(self.work, url, str(rate), max(1, round(rate * seconds)))
+        count = max(1, round(rate * seconds))
+        load = self._bench.send(self.work, url, str(rate), count, self._loads)
+        self._loads += 1
         if self.program.process.poll() is not None:
             raise BenchError(f"ended under load, {self.program.why_ended()}")
         return load
@@ -158,17 +162,26 @@ class Bench:
     seconds: float
     cores: Cores
 
-    def sender(self, work: Work, url: str, rate: str, count: int) -> list[str]:
-        """Return how the generator is started: `hepsw send` with the work's traffic."""
+    def sender(self, work: Work, url: str, rate: str, count: int, number: int = 0) -> list[str]:
+        """Return how the generator is started: `hepsw send` with the work's traffic.
+
+        Args:
+            work: whose traffic.
+            url: where to.
+            rate: packets per second, or max.
+            count: how many.
+            number: of the load: no packet of one may be in another, or a work that looks for
+                loops would think that it comes back.
+        """
         return [
-            *(sys.executable, "-m", "hepsw", "send", str(self.traffic(work)), "--to", url),
+            *(sys.executable, "-m", "hepsw", "send", str(self.traffic(work, number)), "--to", url),
             *("--rate", rate, "--count", str(count)),
         ]
 
-    def send(self, work: Work, url: str, rate: str, count: int) -> Load:
+    def send(self, work: Work, url: str, rate: str, count: int, number: int = 0) -> Load:
         """Run the generator."""
         result = subprocess.run(
-            self.sender(work, url, rate, count),
+            self.sender(work, url, rate, count, number),
             capture_output=True,
             text=True,
             timeout=10 * self.seconds + 30,
@@ -272,11 +285,11 @@ class Bench:
         show("")
         return runs, list(failed.values())
 
-    def traffic(self, work: Work) -> Path:
-        """Return the file of a work's traffic, written when it is first asked for."""
-        path = self.directory / f"{work.name}.hep"
+    def traffic(self, work: Work, number: int = 0) -> Path:
+        """Return the file of a work's traffic in one load, written when it is first asked for."""
+        path = self.directory / f"{work.name}.{number}.hep"
         if not path.exists():
-            path.write_bytes(b"".join(work.frames()))
+            path.write_bytes(b"".join(sent(work.frames(), number)))
         return path
 
 
@@ -309,8 +322,8 @@ def compare(work: Work, first: Sequence[bytes], loads: Sequence[int]) -> None:
     for output, received in enumerate(first):
         wanted = (
             copy
-            for sent in loads
-            for frame in islice(cycle(work.frames()), sent)
+            for number, count in enumerate(loads)
+            for frame in islice(repeated(work.frames(), number), count)
             if (copy := work.arrives(frame)[output]) is not None
         )
         number = 0
@@ -319,6 +332,18 @@ def compare(work: Work, first: Sequence[bytes], loads: Sequence[int]) -> None:
                 raise BenchError(f"packet {number} at output {output} is not right: {frame.hex()}")
         if not number:
             raise BenchError(f"nothing came out at output {output}")
+
+
+def sent(frames: Sequence[bytes], number: int, again: int = 0) -> Iterator[bytes]:
+    """Yield the traffic of a load as the generator sends it when it does so again."""
+    for frame in frames:
+        yield later(frame, number, again)
+
+
+def repeated(frames: Sequence[bytes], number: int) -> Iterator[bytes]:
+    """Yield all that the generator sends in a load: it moves the time on with each repetition."""
+    for again in count_from():
+        yield from sent(frames, number, again)
 
 
 def whole(received: bytes) -> Iterator[bytes]:

@@ -25,6 +25,7 @@ SEED: Final = 1
 NODE_NAME: Final = 0x0013
 CAPTURE_ID: Final = 0x000C
 PROTO_TYPE: Final = 0x000B
+TIME: Final = (0x0009, 0x000A)  # seconds, microseconds
 HEADER_BYTES: Final = 6
 
 PURE: Final = {"HEPSW_PURE": "1"}  # the plain build, wherever a compiled one lies beside it
@@ -84,6 +85,20 @@ def chunks(frame: bytes) -> dict[int, bytes]:
         found[type_id] = frame[at + traffic.CHUNK.size : at + length]
         at += length
     return found
+
+
+def later(frame: bytes, seconds: int, microseconds: int) -> bytes:
+    """Return a packet with its capture time moved on."""
+    octets = bytearray(frame)
+    at = HEADER_BYTES
+    while at < len(frame):
+        _, type_id, length = traffic.CHUNK.unpack_from(frame, at)
+        if type_id in TIME:
+            unit = seconds if type_id == TIME[0] else microseconds
+            (before,) = struct.unpack_from("!I", frame, at + traffic.CHUNK.size)
+            struct.pack_into("!I", octets, at + traffic.CHUNK.size, before + unit)
+        at += length
+    return bytes(octets)
 
 
 def proto_type(frame: bytes) -> int:

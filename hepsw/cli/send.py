@@ -1,6 +1,8 @@
 """`hepsw send`: demo traffic, or frames from files, to a listener.
 
-Frames are decoded only to say what was sent: those of a file leave byte for byte, good or bad.
+Frames are decoded only to say what was sent: those of a file leave byte for byte, good or bad. When
+they leave again, their capture times are a microsecond later each time: no agent sends a frame
+twice, and a switch may take the ninth of its kind for one that goes in a loop.
 Whatever is due leaves in as few system calls as the kernel allows (`net.batches`), and between two
 times of sending this sleeps: at any rate it leaves the processor to who receives.
 """
@@ -17,9 +19,10 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import contextmanager
+from itertools import chain
 from itertools import count as count_from
-from itertools import repeat
 from pathlib import Path
+from struct import Struct
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, NoReturn, Self
 
 import typer
@@ -54,6 +57,13 @@ _NAP_S: Final = 0.1
 """The longest sleep: SIGINT ends the work within it."""
 _BURST: Final = 256
 """Packets between two looks at the clock, when they are due at once."""
+_PIECE: Final = 1024
+"""Frames that are made ready at a time."""
+_TIME_CHUNK: Final = 0x000A
+"""Microseconds, beside the seconds."""
+_MICROSECONDS: Final = Struct("!I").pack
+_HEADER_SIZE: Final = 6
+"""Octets of the header of a frame, and of a chunk."""
 _PATIENCE_S: Final = 2.0
 """From then on people want to see progress."""
 
@@ -75,8 +85,8 @@ def command(
         int | None,
         typer.Option(
             metavar="N",
-            help="Packets to send, from the start again if that is more than there are [one call, "
-            "or each packet once].",
+            help="Packets to send, from the start again if that is more than there are, a "
+            "microsecond later each time [one call, or each packet once].",
             show_default=False,
         ),
     ] = None,
@@ -92,7 +102,7 @@ def command(
     """Send demo traffic, or packets from files, to a listener.
 
     Without FILE: telephone calls with SIP, RTCP and a log line. Frames from files leave as they
-    are.
+    are, the first time.
 
     Exit status: 0 all sent, 2 usage, 74 a file could not be read, or not everything could be sent.
     """
@@ -107,7 +117,8 @@ def command(
         rounds: Iterator[_Frames]
         if files:
             found = _read(files)
-            rounds, total = repeat(found.at_least(_BURST)), count or len(found.octets)
+            total = count or len(found.octets)
+            rounds = iter([found]) if total <= len(found.octets) else _again(found)
         else:
             rounds, total = _demo(), count or len(demo.call(1, 0))
         wire = _connect(url)
@@ -152,11 +163,6 @@ class _Frames(NamedTuple):
     kinds: list[int]
     """The protocol type of each, -1 for what has none."""
 
-    def at_least(self, number: int) -> _Frames:
-        """Return the same again and again until there are so many: no batch ends before."""
-        times = -(-number // len(self.octets))
-        return _Frames(self.octets * times, self.kinds * times)
-
 
 def _url(written: str) -> Url:
     try:
@@ -189,6 +195,51 @@ def _demo() -> Iterator[_Frames]:
         yield _Frames(
             [packet.data for packet in packets], [packet.proto_type or 0 for packet in packets]
         )
+
+
+def _again(found: _Frames) -> Iterator[_Frames]:
+    """Return the frames, and then again and again, a microsecond later each time.
+
+    What has no microseconds in a chunk of its own stays as it is: HEP1 and HEP2 among it.
+    """
+    return chain([found], _later(found, [_around_time(octets) for octets in found.octets]))
+
+
+def _later(found: _Frames, parts: list[tuple[bytes, int, bytes]]) -> Iterator[_Frames]:
+    total = len(parts)
+    times = -(-_BURST // total)  # no batch is to end before it is full
+    for number in count_from(1, times):
+        # In pieces: a file of a million frames is not to hold up the sending between two rounds.
+        for start in range(0, total, _PIECE):
+            stop = start + _PIECE
+            yield _Frames(
+                [
+                    head + _MICROSECONDS((time_us + late) % 1_000_000) + tail
+                    if time_us >= 0
+                    else head
+                    for late in range(number, number + times)
+                    for head, time_us, tail in parts[start:stop]
+                ],
+                found.kinds[start:stop] * times,
+            )
+
+
+def _around_time(octets: bytes) -> tuple[bytes, int, bytes]:
+    """Return what is before the microseconds of a frame, them, and what is behind them.
+
+    Without any they are -1, and the frame is before them.
+    """
+    try:
+        packet = decode(octets)
+    except DecodeError:
+        return octets, -1, b""
+    parts = octets, -1, b""
+    end = _HEADER_SIZE
+    for chunk in packet.chunks():
+        start, end = end + _HEADER_SIZE, end + _HEADER_SIZE + len(chunk.body)
+        if (chunk.vendor_id, chunk.type_id) == (0, _TIME_CHUNK) and len(chunk.body) == 4:
+            parts = octets[:start], int.from_bytes(chunk.body), octets[end:]
+    return parts
 
 
 def _read(files: list[Path]) -> _Frames:
@@ -322,7 +373,7 @@ def _send(
             passed = left or 1  # one that cannot travel here is passed over
             at += passed
             done += passed
-            if at == len(frames.octets):
+            if at == len(frames.octets) and done < total:
                 frames, at = next(rounds), 0
         bar.show(done)
         wait_s = sent.started + done / per_second - time.monotonic()

@@ -15,7 +15,7 @@ from pathlib import Path
 import dpkt
 import pytest
 
-from hepsw.hep import StreamSplitter, decode, encode_v1
+from hepsw.hep import Chunk, StreamSplitter, build, decode, encode, encode_v1
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests" / "vectors" / "real-agents.jsonl"
@@ -188,6 +188,34 @@ def test_repeated(udp, tmp_path):
         assert udp.received == [V1] * count
 
 
+def later(frame, microseconds):
+    """Return a frame of HEP3 with so much more in its last chunk of microseconds."""
+    octets = bytearray(frame)
+    found, at = None, 6
+    while at < len(frame):
+        if frame[at : at + 6] == bytes([0, 0, 0, 10, 0, 10]):
+            found = at + 6
+        at += int.from_bytes(frame[at + 4 : at + 6])
+    if found is not None:
+        before = int.from_bytes(frame[found : found + 4])
+        octets[found : found + 4] = ((before + microseconds) % 1_000_000).to_bytes(4)
+    return bytes(octets)
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+def test_repeated_later(udp, tmp_path, at_end):
+    """No frame with a time leaves twice: each time it is a microsecond later, whatever else."""
+    frames = [build(time=1_700_000_000_999_990 + number, payload=b"x").data for number in (0, 5, 2)]
+    if at_end:
+        frames = [encode([Chunk(0, 15, b"x"), Chunk(0, 10, bytes([0, 0, 0, 1]))])] * 2
+    path = tmp_path / "frames"
+    path.write_bytes(b"".join(frames))
+    arguments = ("--to", f"udp://127.0.0.1:{udp.port}", "--count", 1000, "--rate", 5000)
+    assert send(*arguments, path)[0] == 0
+    rounds = [later(frame, late) for late in range(1000) for frame in frames]
+    assert udp.received == rounds[:1000]
+
+
 def test_tcp(tcp):
     """On TCP the frames arrive whole and back to back."""
     frames = [data for data in vectors() if data.startswith(b"HEP3")]
@@ -231,7 +259,8 @@ def test_slow_reader(tmp_path):
     count = 20 * len(frames) + 1
     arguments = ("--to", f"tcp://127.0.0.1:{port}", "--rate", "max", "--count", count, path)
     assert send(*arguments)[::2] == (0, "")
-    assert brought() == b"".join(frames) * 20 + frames[0]
+    rounds = [later(frame, late) for late in range(20) for frame in frames]
+    assert brought() == b"".join([*rounds, later(frames[0], 20)])
 
 
 def test_interrupted_within_a_write():
