@@ -21,7 +21,7 @@ from hepsw.rule_account import RuleAccount
 
 
 class Reason(StrEnum):
-    """Why a listener turned a frame away, or a sink gave a packet up.
+    """Why a listener turned a frame away, the switch dropped a packet, or a sink gave one up.
 
     Frames that are not HEP carry the slug of their `DecodeError` instead, and packets that a rule
     dropped the operator's own word.
@@ -35,6 +35,8 @@ class Reason(StrEnum):
     """A copy of a packet that another agent reported before."""
     OVER_LIMIT = "over-limit"
     """More than the rule's limit lets pass."""
+    LOOP = "loop"
+    """The same frame came back too often: somebody sends it in a circle."""
     OVERFLOW = "overflow"
     """The queue was full."""
     TOO_BIG = "too-big"

@@ -34,7 +34,7 @@ from hepsw.net.machine import ThisMachine
 from hepsw.pieces import dismantle
 from hepsw.prove import prove
 from hepsw.sinks.sinks import Sinks
-from hepsw.switch import Switch
+from hepsw.switch import MOST, WINDOW, Switch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,6 +74,7 @@ class Daemon:
         self._logs = LogWriter(configuration.log)
         self._switch = Switch(program, self.ledger.switch)
         self._switch.heard = heard(configuration.log.level)
+        self._switch.guard_loops(wanted=configuration.switch.loop_guard)
         self._listeners = Listeners(self.ledger, self._take, self._meet)
         self._sinks = Sinks(self.ledger, DRAIN, self._listeners.is_own)
         self._agents: set[tuple[object, ...]] = set()
@@ -135,6 +136,17 @@ class Daemon:
             self._sinks.enqueue(effects.outputs)
         for line in effects.lines:
             rule_log.log(_LEVELS[line.level], "%s: %s", line.rule, line.text)
+        if effects.loop is not None:
+            peer = effects.loop
+            log.warning(
+                "loop: the same packet came more than %d times in %.0f s, last from %s, port %d, "
+                "over %s; it is dropped. Who sends it back?",
+                MOST,
+                WINDOW,
+                ipaddress.ip_address(peer.ip),
+                peer.port,
+                peer.transport,
+            )
 
     def _meet(self, peer: Peer, packet: Packet) -> None:
         """Announce an agent with its first packet."""
@@ -318,6 +330,7 @@ class Daemon:
         self._generation += 1
         self._logs.settle(configuration.log)
         self._switch.heard = heard(configuration.log.level)
+        self._switch.guard_loops(wanted=configuration.switch.loop_guard)
         await self._listeners.start(configuration.listeners, bound)
 
     async def _open_accounts(self, program: Program) -> None:

@@ -37,6 +37,7 @@ RESERVED: Final = {
     Reason.INTERNAL: "hepsw's own failures",
     Reason.DUPLICATE: "what `dedupe` drops",
     Reason.OVER_LIMIT: "what `limit` drops",
+    Reason.LOOP: "what the loop guard drops",
 }
 """Reasons that are not the operator's, with what they count."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from hepsw.view import View
+    from hepsw.view import Peer, View
 
 
 class Line(NamedTuple):
@@ -25,3 +25,5 @@ class Effects:
     outputs: dict[str, list[View]] = field(default_factory=dict)
     """For each destination and store the views it gets, in the order in which they came."""
     lines: list[Line] = field(default_factory=list)
+    loop: Peer | None = None
+    """Who sent a packet that goes in a loop, when that is worth a line in the log."""

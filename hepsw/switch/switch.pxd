@@ -13,6 +13,7 @@ cdef class Switch:
     cdef public frozenset heard
     cdef readonly object program
     cdef public object _gates
+    cdef object _guard
     cdef long long _number
     cdef double _now
     cdef str _taken_by
@@ -37,6 +38,8 @@ cdef class Switch:
     cpdef void judge(self, View view, Tree tree, double now, object effects) except *
 
     cdef int _settle(self, object effects) except -1
+
+    cdef int _drop_looping(self, object peer, object effects) except -1
 
     cdef int _pass_through(self, View view, dict outputs) except -1
 

@@ -11,6 +11,7 @@ from hepsw.config.configuration import Flow
 from hepsw.switch import counting
 from hepsw.switch.effects import Effects, Line
 from hepsw.switch.gates import Gates
+from hepsw.switch.guard import Guard
 from hepsw.view import View
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Switch:
         self.heard: frozenset[str] = LEVELS
         """Levels of which somebody reads the lines; those of rules at others are not even made."""
         self._gates = Gates()
+        self._guard: Guard | None = None
         self._number = 0
         """Of the packet: one that meets a rule twice on its way is no copy of itself."""
         self._now = 0.0
@@ -109,6 +111,17 @@ class Switch:
         self._gates = Gates()
         self._gates.replace(self.program)
 
+    def guard_loops(self, *, wanted: bool) -> None:
+        """Drop from now on what comes back again and again, or no longer.
+
+        Off at first: only packets that come from outside can be in a loop, and a simulation may
+        well give the same one twenty times. What the guard remembers stays while it is on.
+        """
+        if not wanted:
+            self._guard = None
+        elif self._guard is None:
+            self._guard = Guard()
+
     def measure(self) -> None:
         """Write what is remembered now into the account."""
         self._gates.measure(self.account)
@@ -133,9 +146,13 @@ class Switch:
         entries = self.program.entries
         self._now = now
         self._accepted += len(packets)
+        looping = None if self._guard is None else self._guard.looping(packets, now)
         last = tree = None
         for at in range(len(packets)):
             peer = peers[at]
+            if looping is not None and at in looping:
+                self._drop_looping(peer, effects)
+                continue
             if peer is not last:  # most often it is the same agent again
                 tree = entries[peer.listener]
                 last = peer
@@ -177,6 +194,12 @@ class Switch:
         if self._lines:
             effects.lines.extend(self._lines)
             self._lines.clear()
+
+    def _drop_looping(self, peer: Peer, effects: Effects) -> None:
+        """Drop a packet that the guard does not let in."""
+        self.account.dropped[Reason.LOOP] += 1
+        if self._guard is not None and self._guard.tells(self._now):
+            effects.loop = peer
 
     def _pass_through(self, view: View, outputs: dict[str, list[View]]) -> None:
         """Send a packet that no rule judges to every output there is; without any it ended."""

@@ -152,7 +152,7 @@ def test_defaults():
                 "timeout": "5s",
             }
         },
-        "switch": {"dialog_ttl": "2h"},
+        "switch": {"dialog_ttl": "2h", "loop_guard": True},
         "reload": {"watch": True, "tests": "required"},
         "log": {"level": "info", "format": "auto"},
     }

@@ -9,7 +9,8 @@ BUILD is `compiled`, `plain`, or `oracle`: then only what the switch does is tol
 The two builds are told to differ by the environment (HEPSW_PURE); here it is checked.
 
 Parts of a transcript: `read` is what decoding and every field say, `switch` what became of the
-packets, `counted` what the switch kept count of, `stream` what the splitter made of the octets.
+packets, `counted` what the switch kept count of, `stream` what the splitter made of the octets and
+the loop guard of packets that come again.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from hepsw.fields import CATALOGUE
 from hepsw.hep import COMPILED, GENERIC, DecodeError, StreamSplitter, decode_datagram
 from hepsw.payload import SipMessage
 from hepsw.switch import Switch
+from hepsw.switch.guard import Guard
 from hepsw.view import View
 
 DOCUMENTS: Final = 12
@@ -101,6 +103,7 @@ class Build:
         self.every = every
         self.at = 0
         self.splitter = StreamSplitter()
+        self.guard = Guard()
 
     def group(self, group):
         """Yield the parts of a group, by name."""
@@ -129,6 +132,9 @@ class Build:
             ),
         )
         yield "stream", self.stream(group)
+        # The switch itself has no guard here: the oracle knows none.
+        again = [packet for packet, _ in batch for _ in range(1 + group.order % 10)]
+        yield "stream", sorted(self.guard.looping(again, group.now) or ())
 
     def read(self, found, peer, group):
         """Return what is said of a frame, malformed or not."""

@@ -16,6 +16,9 @@ class Switch(Block):
     """Where state is kept that outlives the process [`state`]."""
     dialog_ttl: Annotated[Duration, Field(gt=0)] = 7200.0
     """How long `scope` remembers a call after its last packet [`2h`]."""
+    loop_guard: bool = True
+    """Whether the same frame, octet for octet, is dropped from the ninth time in ten seconds on,
+    counted `loop` [true]."""
 
 
 class Reload(Block):
