@@ -30,13 +30,15 @@ cdef extern from *:
     }
     """
     uint64_t fold "hepsw_fold"(uint64_t, uint64_t) nogil
+    void prefetch "__builtin_prefetch"(const void *) nogil
 
 cdef enum:
     START = 36
     END = 100
     WORDS = 8  # of 8 octets, from START to END
     WAYS = 4  # packets to a line
-    LINES = 8192  # a power of two
+    BATCH = 64
+    LINES = 4096  # a power of two
 
 cdef double _WINDOW = WINDOW
 cdef double NEVER = float("-inf")
@@ -107,19 +109,29 @@ cdef class Recent:
         free(self._met)
 
     def again(self, list packets, double now):
-        cdef Packet packet
-        cdef bytes data
-        cdef Py_ssize_t at
-        cdef uint64_t mark
+        cdef uint64_t marks[BATCH]
+        cdef Py_ssize_t at, start, stop
         cdef double before
         cdef list found = None
-        for at in range(len(packets)):
-            packet = packets[at]
-            data = packet.data
-            mark = mark_of(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), self._keys)
-            before = meet(self._met + (mark & LINES - 1) * WAYS, mark, now)
-            if 0 <= now - before <= _WINDOW:
-                if found is None:
-                    found = []
-                found.append((at, before))
+        cdef Packet packet
+        cdef bytes data
+        for start in range(0, len(packets), BATCH):
+            stop = min(start + BATCH, len(packets))
+            # The lines of a batch are asked for before the first one is needed: in the cache they
+            # give way to other things from batch to batch, and so they come all at once.
+            for at in range(start, stop):
+                packet = packets[at]
+                data = packet.data
+                marks[at - start] = mark_of(
+                    PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), self._keys
+                )
+                prefetch(self._met + (marks[at - start] & LINES - 1) * WAYS)
+            for at in range(start, stop):
+                before = meet(
+                    self._met + (marks[at - start] & LINES - 1) * WAYS, marks[at - start], now
+                )
+                if 0 <= now - before <= _WINDOW:
+                    if found is None:
+                        found = []
+                    found.append((at, before))
         return found

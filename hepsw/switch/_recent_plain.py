@@ -14,8 +14,8 @@ among them in what every agent writes whose packets are known to us, with IPv6 t
 payload type, the capture id and one or both addresses."""
 WINDOW: Final = 10.0
 """Seconds in which a frame that comes again counts."""
-KEPT: Final = 16384
-"""Marks kept at least; at most, twice as many."""
+KEPT: Final = 4096
+"""Marks kept at least; at most, twice as many. With more of them the caches hold them no longer."""
 
 
 class Recent:

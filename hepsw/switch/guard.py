@@ -14,10 +14,10 @@ What follows from that, exactly:
   is not known itself, it counts as the second of its kind. So a frame is dropped only if it came
   within the window as often as `MOST` says, or once less and after another with its mark; and
   never let in more often.
-- Both stages forget: the first remembers about the last 16,000 marks, which is a quarter of a
-  second at 60,000 packets a second, the second the `FRAMES` frames that came last. A frame that was
-  forgotten is let in once more for each time that it was; one that takes longer than that for each
-  turn is not recognised, and in that time it is one packet among 16,000.
+- Both stages forget: the first remembers about the last 8,000 marks, or all of ten seconds while
+  fewer come, the second the `FRAMES` frames that came last. A frame that was forgotten is let in
+  once more for each time that it was; one that comes back only after so many others is not
+  recognised, and is no more than one packet among them.
 - A frame that changes each time, because a rule adds to it, is not recognised.
 """
 
@@ -64,7 +64,8 @@ class Guard:
     """What came lately."""
 
     def __init__(self) -> None:
-        self._recent = Recent()
+        self.again = Recent().again
+        """The first stage by itself: the switch asks it without a detour, once for each batch."""
         self._key = os.urandom(16)
         self._frames: OrderedDict[bytes, _Frame] = OrderedDict()
         """By digest; the one that came longest ago is the first."""
@@ -72,9 +73,13 @@ class Guard:
 
     def looping(self, packets: list[Packet], now: float) -> set[int] | None:
         """Note packets as they came; return the positions of those to be dropped, None for none."""
-        again = self._recent.again(packets, now)
-        if again is None:
-            return None
+        again = self.again(packets, now)
+        return None if again is None else self.judged(packets, again, now)
+
+    def judged(
+        self, packets: list[Packet], again: list[tuple[int, float]], now: float
+    ) -> set[int] | None:
+        """Judge what the first stage found; return as `looping` does."""
         found = {at for at, before in again if not self._lets_in(packets[at].data, before, now)}
         return found or None
 

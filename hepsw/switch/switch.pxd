@@ -14,6 +14,7 @@ cdef class Switch:
     cdef readonly object program
     cdef public object _gates
     cdef object _guard
+    cdef object _again
     cdef long long _number
     cdef double _now
     cdef str _taken_by

@@ -15,7 +15,7 @@ from hepsw.switch.guard import Guard
 from hepsw.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hepsw.accounting import SwitchAccount
     from hepsw.compiler.program import Program
@@ -76,6 +76,8 @@ class Switch:
         """Levels of which somebody reads the lines; those of rules at others are not even made."""
         self._gates = Gates()
         self._guard: Guard | None = None
+        self._again: Callable[[list[Packet], float], list[tuple[int, float]] | None] | None = None
+        """The guard's first stage."""
         self._number = 0
         """Of the packet: one that meets a rule twice on its way is no copy of itself."""
         self._now = 0.0
@@ -118,9 +120,10 @@ class Switch:
         well give the same one twenty times. What the guard remembers stays while it is on.
         """
         if not wanted:
-            self._guard = None
+            self._guard = self._again = None
         elif self._guard is None:
             self._guard = Guard()
+            self._again = self._guard.again
 
     def measure(self) -> None:
         """Write what is remembered now into the account."""
@@ -146,7 +149,11 @@ class Switch:
         entries = self.program.entries
         self._now = now
         self._accepted += len(packets)
-        looping = None if self._guard is None else self._guard.looping(packets, now)
+        looping = None
+        if self._again is not None:
+            again = self._again(packets, now)
+            if again is not None and self._guard is not None:
+                looping = self._guard.judged(packets, again, now)
         last = tree = None
         for at in range(len(packets)):
             peer = peers[at]

@@ -71,7 +71,7 @@ sent, began = 0, time.monotonic()
 while not stop.is_set():
     due = int((time.monotonic() - began) * rate)
     while sent < due:
-        sock.send(build(proto_type=1, capture_id=sent, payload=b"x" * 100).data)
+        sock.send(build(proto_type=1, capture_id=sent, payload=b"%20d" % sent + b"x" * 80).data)
         sent += 1
     time.sleep(0.002)
 print(sent)

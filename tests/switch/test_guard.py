@@ -42,7 +42,7 @@ class PlainGuard(Guard):
 
     def __init__(self):
         super().__init__()
-        self._recent = PlainRecent()
+        self.again = PlainRecent().again
 
 
 ENDS = {
