@@ -91,19 +91,21 @@ class Hepsw:
 
     def counters(self):
         """Ask for the counters by SIGUSR1 and return them, unaccounted asserted."""
-        before = len(self._out.read_text().splitlines())
+        before = len(self._answers())
         self.signal(signal.SIGUSR1)
         line = wait_until(
-            lambda: self._out.read_text().splitlines(keepends=True)[before : before + 1],
-            lambda: self.errors,
-            alive=self.process,
+            lambda: self._answers()[before : before + 1], lambda: self.errors, alive=self.process
         )[0]
-        assert line.endswith("\n")
         counters = json.loads(line)
         assert counters["unaccounted"] == 0, counters["differences"]
         return counters
 
-    def wait_counters(self, holds):
+    def _answers(self):
+        """Return the reports on standard output so far; one that is half written is left out."""
+        lines = self._out.read_text().splitlines(keepends=True)
+        return [line for line in lines if line[-1] == "\n"]
+
+    def wait_counters(self, holds, patience=PATIENCE):
         """Return the counters as soon as `holds(counters)`."""
         found = []
 
@@ -111,7 +113,9 @@ class Hepsw:
             found.append(self.counters())
             return holds(found[-1])
 
-        wait_until(ask, lambda: json.dumps(found[-1], indent=1), alive=self.process)
+        wait_until(
+            ask, lambda: json.dumps(found[-1], indent=1), alive=self.process, patience=patience
+        )
         return found[-1]
 
     def stop(self):
@@ -129,9 +133,9 @@ class Hepsw:
         return self._counters
 
 
-def wait_until(look, why, *, alive=None):
-    """Return what `look` returns as soon as that is true; fail with `why()` after `PATIENCE`."""
-    deadline = time.monotonic() + PATIENCE
+def wait_until(look, why, *, alive=None, patience=PATIENCE):
+    """Return what `look` returns as soon as that is true; fail with `why()` after `patience`."""
+    deadline = time.monotonic() + patience
     while not (found := look()):
         assert alive is None or alive.poll() is None, why()
         assert time.monotonic() < deadline, why()
