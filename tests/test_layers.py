@@ -10,8 +10,10 @@ ROOT = Path(__file__).parent.parent / "hepsw"
 RANKS = [
     "errors",
     "pieces",
+    "concealed",
     "hep",
     "payload",
+    "privacy",
     "view",
     "fields",
     "rule_account",
@@ -35,8 +37,9 @@ RANKS = [
 SIDEWAYS = {("net", "switch"), ("net", "compiler"), ("sinks", "net"), ("sinks", "compiler")}
 """Neighbours that must not know each other, whatever their order."""
 
-SHARED = {"hepsw.net.batches"}
-"""System calls, which know nobody: sinks send by them as listeners read."""
+SHARED = {"hepsw.net.batches", "hepsw.compiler.edits"}
+"""What knows nobody: system calls, by which sinks send as listeners read, and `set` and `unset`,
+which a destination carries out as rules do."""
 
 
 def room(module: str) -> str:
