@@ -5,7 +5,8 @@ a reload, by name. `Ledger.unaccounted` is the proof: zero whenever it is read b
 any other number is a bug in hepsw, and every integration test asserts that it is zero.
 
 - listener: seen = kernel_dropped + rejected + shed + accepted
-- switch: accepted = routed + dropped + ended + missed; fan_out = sum over sinks of enqueued + shed
+- switch: accepted = routed + dropped + ended + missed
+- switch to sinks: fan_out + sum of taken_over = sum of enqueued + shed
 - sink: recovered + enqueued = delivered + dropped + handed_over + in_memory + in_spool + in_flight
 """
 
@@ -29,6 +30,10 @@ class Reason(StrEnum):
 
     HEP_VERSION = "hep-version"
     """The listener does not take this HEP version."""
+    NOT_ALLOWED = "not-allowed"
+    """The listener's `from` does not hear this sender."""
+    AUTH_KEY = "auth-key"
+    """The packet carries none of the listener's keys."""
     INTERNAL = "internal-error"
     """hepsw itself failed on this packet: a bug, logged with its traceback."""
     DUPLICATE = "duplicate"
@@ -38,11 +43,28 @@ class Reason(StrEnum):
     LOOP = "loop"
     """The same frame came back too often: somebody sends it in a circle."""
     OVERFLOW = "overflow"
-    """The queue was full."""
+    """The queue was full, and so was the spool, where there is one."""
+    MEMORY = "memory"
+    """All queues together hold what `[switch] memory` allows."""
+    EXPIRED = "expired"
+    """Longer in the spool than its `age` allows."""
+    CORRUPT = "corrupt"
+    """The disk did not give back what was written to it."""
     TOO_BIG = "too-big"
-    """More octets than the transport carries."""
+    """More octets than the listener takes, or than the transport carries."""
     VERSION_ON_STREAM = "version-on-stream"
     """HEP 1 and 2 have no length: a stream cannot carry them."""
+    PRIVACY = "privacy"
+    """The privacy profile cannot read it, and what it cannot read does not leave."""
+    NOT_SIP = "not-sip"
+    """For `sip://`: the payload is no SIP message."""
+    INFLATE_FAILED = "inflate-failed"
+    """The payload does not inflate, or not within bounds, and was to leave inflated."""
+    CANNOT_CONVERT = "cannot-convert"
+    """HEP 1 and 2 cannot say what the packet says: no addresses or of two families, no protocol, a
+    payload that is neither SIP nor RTCP as JSON, a capture id of more than 16 bits."""
+    CANNOT_STAMP = "cannot-stamp"
+    """The frame cannot carry the authentication key that it was to leave with."""
     SHUTDOWN = "shutdown"
     """Still waiting when the time to drain was over."""
     RETIRED = "retired"
@@ -70,7 +92,7 @@ class ListenerAccount:
     connected: int = 0
     """Streams accepted so far."""
     broken: Counter[str] = field(default_factory=Counter)
-    """Streams that were closed for what they sent, or that ended inside a frame."""
+    """Streams that were not let in or were closed, by the reason, and that ended inside a frame."""
 
     @property
     def unaccounted(self) -> int:
@@ -152,9 +174,15 @@ class SinkAccount:
     enqueued: int = 0
     shed: Counter[str] = field(default_factory=Counter)
     delivered: int = 0
-    """UDP and TCP: taken by the kernel, whole. Stores: committed."""
+    """UDP: taken by the kernel. TCP and TLS: acknowledged by the far side's. Stores: committed."""
     dropped: Counter[str] = field(default_factory=Counter)
     handed_over: int = 0
+    """Too big, and given to the destination that `oversize` names."""
+    taken_over: int = 0
+    """Those among the enqueued and shed that another destination handed over."""
+    resent: int = 0
+    """Frames sent once more, because it was not known that the far side has them. They stand apart:
+    each is counted once in all else."""
     in_memory: int = 0
     """Held at this moment; measured just before the account is read, like the two below."""
     in_spool: int = 0
@@ -196,7 +224,10 @@ class Ledger:
     def differences(self) -> dict[str, int]:
         """Every identity that does not hold, by name, with what it is off by."""
         accepted = sum(account.accepted for account in self.listeners.values())
-        taken = sum(account.enqueued + account.shed.total() for account in self.sinks.values())
+        taken = sum(
+            account.enqueued + account.shed.total() - account.taken_over
+            for account in self.sinks.values()
+        )
         found = {
             **{f"listener {name}": account.unaccounted for name, account in self.listeners.items()},
             "listeners to switch": accepted - self.switch.accepted,

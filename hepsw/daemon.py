@@ -76,7 +76,7 @@ class Daemon:
         self._switch.heard = heard(configuration.log.level)
         self._switch.guard_loops(wanted=configuration.switch.loop_guard)
         self._listeners = Listeners(self.ledger, self._take, self._meet)
-        self._sinks = Sinks(self.ledger, DRAIN, self._listeners.is_own)
+        self._sinks = Sinks(self.ledger, DRAIN, self._listeners.is_own, self._listeners.push_back)
         self._agents: set[tuple[object, ...]] = set()
         self._generation = 1
         self._written = True
@@ -349,7 +349,9 @@ class Daemon:
             rules = ", ".join(rule.name for rule in table.rules)
             log.info("table %s: %s", name, rules or "no rules")
         for name, destination in configuration.destinations.items():
-            log.info("destination %s: %s", name, destination.url)
+            urls = ", ".join(map(str, destination.urls))
+            which = f"{destination.policy} of " if len(destination.urls) > 1 else ""
+            log.info("destination %s: %s%s", name, which, urls)
         for name, store in configuration.stores.items():
             log.info("store %s: %s", name, store.file)
         log.info("%s", configuration.summary)

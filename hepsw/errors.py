@@ -34,6 +34,13 @@ class EditError(PacketError):
     """An edit that the packet cannot carry; the packet stays as it was."""
 
 
+class CannotLeaveError(PacketError):
+    """A packet that a destination's way out does not let pass: count it, carry on.
+
+    Trying again would not help, so this is no `DeliveryError`.
+    """
+
+
 class ConfigError(HepswError):
     """The operator's turn: a configuration that must not run."""
 

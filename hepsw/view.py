@@ -35,13 +35,15 @@ class Peer:
     """Packed: 4 or 16 octets. A v4-mapped address is stored as the IPv4 address it is."""
     port: int
     transport: str
-    """`udp` or `tcp`."""
+    """`udp`, `tcp` or `tls`."""
     local_ip: bytes
     local_port: int
     listener: str
     """The listener's name in the configuration."""
     name: str | None = None
     """Who the client certificate says it is; None without one."""
+    heard: bool = field(default=True, compare=False)
+    """False if the listener's `from` leaves it out: nothing of it is looked at."""
     met: bool = field(default=False, compare=False)
     """True once a good packet of it was seen: the one thing here that changes."""
 

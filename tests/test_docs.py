@@ -38,9 +38,8 @@ from hepsw.config.problems import Report
 from hepsw.fields import CATALOGUE, GEO
 from hepsw.fields.payload import KINDS, VERDICTS
 from hepsw.hep import PROTO_TYPES, packet_warnings
-from hepsw.net import tcp
-from hepsw.sinks import tcp as tcp_sink
-from hepsw.sinks import trouble
+from hepsw.net import tcp, tls
+from hepsw.sinks import backlog, trouble
 from hepsw.sinks import udp as udp_sink
 from man import make_codes, make_fields
 
@@ -222,7 +221,7 @@ def test_shown_tests(tmp_path):
     from cli.command import hepsw
 
     _, _, after = README.partition("## Tests in the configuration")
-    comment, text = re.search(r"<!-- (.*) -->\n```toml\n(.*?)```", after, re.DOTALL).groups()
+    comment, text = re.search(r"<!-- ([^\n]*) -->\n```toml\n(.*?)```", after, re.DOTALL).groups()
     (tmp_path / "hepsw.toml").write_text(
         "\n".join([*(PARTS[part] for part in with_parts(comment)), text])
     )
@@ -580,13 +579,15 @@ def test_every_reason():
     """Each reason that a counter can carry has an entry under its own heading."""
     lost = entries(section(SETTINGS, "Dropped or shed, at the switch and at an output"))
     rejected = entries(section(SETTINGS, "Rejected, at a listener"))
-    broken = entries(section(SETTINGS, "Broken, of a TCP connection"))
-    assert lost.keys() | {"hep-version"} == {str(reason) for reason in Reason}
+    broken = entries(section(SETTINGS, "Broken, of a connection"))
+    at_listeners = {"hep-version", "not-allowed", "auth-key"}
+    assert lost.keys() | at_listeners == {str(reason) for reason in Reason}
     decoding = slugs(importlib.import_module("hepsw.hep"), r'DecodeError\(\s*"([a-z0-9-]+)"')
     of_streams = {slug for slug in decoding if slug.startswith("stream-")}
     # "bad-size" is of the library: no decoder raises it.
-    assert rejected.keys() == decoding - of_streams - {"bad-size"} | {"hep-version"}
-    assert broken.keys() == of_streams | slugs(tcp, r'give_up\("([a-z-]+)"')
+    assert rejected.keys() == decoding - of_streams - {"bad-size"} | at_listeners | {"too-big"}
+    closing = slugs(tcp, r'(?:give_up\(|return )"([a-z-]+)"')
+    assert broken.keys() == of_streams | closing | slugs(tls, r'SessionError\("([a-z-]+)"')
 
 
 def test_every_counter():
@@ -617,9 +618,12 @@ def test_every_refused_edit():
 
 def test_every_output_error():
     """Each error that an output counts has an entry; SQLite's own names are mentioned as such."""
-    found = slugs(udp_sink, r'errors\["([a-z-]+)"\]|(?:tell_down\(.*"([a-z-]+)"\))')
-    found |= slugs(tcp_sink, r'label = "([a-z-]+)"|else "([a-z-]+)"')
-    found |= slugs(trouble, r'label = "([a-z-]+)"|= error, "([a-z-]+)"')
+    found = slugs(udp_sink, r'errors\["([a-z-]+)"\]')
+    found |= slugs(backlog, r'errors\["([a-z-]+)"\]')
+    found |= slugs(trouble, r'label = "([a-z-]+)"|else "([a-z-]+)"|= error, "([a-z-]+)"')
+    worker = importlib.import_module("hepsw.sinks.spool.worker")
+    tried = slugs(worker, r'(?:_try(?:_quietly)?\)?\(|_told\.(?:down|failed), )"([a-z]+)"')
+    found |= {f"spool-{what}" for what in tried}
     store = importlib.import_module("hepsw.sinks.sqlite")
     found |= slugs(store, r'return "([a-z-]+)", |_is_down, "([a-z-]+)"')
     assert entries(section(SETTINGS, "Errors, at an output")).keys() == found

@@ -21,8 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hepsw.compiler.picture import Entry, Picture
-    from hepsw.config.configuration import Configuration, Listener, Rule, StoreSettings, Table
-    from hepsw.config.models import Destination, Trace
+    from hepsw.config.configuration import (
+        Configuration,
+        DestinationSettings,
+        Listener,
+        Rule,
+        StoreSettings,
+        Table,
+    )
+    from hepsw.config.models import Trace
 
 DEEPEST: Final = 6
 """Tables inside each other; a table further in is drawn by itself."""
@@ -168,7 +175,7 @@ def _store(store: StoreSettings) -> str:
     return str(store.file) if store.scheme == "sqlite" else f"{store.scheme}://{store.file}"
 
 
-def _destination(destination: Destination) -> str:
+def _destination(destination: DestinationSettings) -> str:
     urls = ", ".join(map(str, destination.urls))
     return f"{destination.policy} of {urls}" if len(destination.urls) > 1 else urls
 

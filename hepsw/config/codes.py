@@ -969,7 +969,6 @@ homer = "udp://192.0.2.10:9060"
         ERROR,
         cause=(
             "A certificate, a key or another file that is named here is missing or forbidden.",
-            "Or it does not hold what it should.",
             "The connection or the listener that needs it could not be opened.",
         ),
         example=f"""\
@@ -1007,6 +1006,31 @@ tls = {{ ca = "collector-ca.pme" }}
         ),
         cure=("Write the rule's name as it stands in its table.",),
         mend=(Mend("main/cals", "main/calls"),),
+    ),
+    Code(
+        "HEP218",
+        "a certificate or a key that cannot be used",
+        ERROR,
+        cause=(
+            "The file holds no PEM, or the key is not that of the certificate, or is encrypted.",
+            "No agent could connect to the listener, and the destination to nobody.",
+            "A running switch goes on with the certificate that it has.",
+        ),
+        example=f"""\
+[[listen]]
+url = "tls://0.0.0.0:9061"
+tls = {{ cert = "server.der", key = "server.key" }}
+
+[destinations]
+homer = "udp://192.0.2.10:9060"
+
+{REST}""",
+        beside=(File("server.der", "no PEM\n"), File("server.key", "no PEM either\n")),
+        cure=(
+            "Name the certificate with its chain and the key that was made for it, both as PEM.",
+            "Take the passphrase from the key: `openssl pkey -in old.key -out server.key`.",
+        ),
+        mend=(Mend("server.der", "server.pem"),),
     ),
     # --- 3xx: how it hangs together ---
     Code(
@@ -1358,6 +1382,28 @@ homer = "udp://192.0.2.10:9060"
 {REST}""",
         beside=(File("agents.key", "correct-horse-battery-staple\n", mode=0o644),),
         cure=("Give the file to hepsw's user, and take it from all others: `chmod 600`.",),
+    ),
+    Code(
+        "HEP407",
+        "a certificate that is expired, or soon will be",
+        WARNING,
+        cause=(
+            "The certificate of a listener or a destination has at most 14 days left, or none.",
+            "Who looks at it does not connect then: agents to the listener, or we to a collector.",
+        ),
+        example=f"""\
+[[listen]]
+url = "tls://0.0.0.0:9061"
+tls = {{ cert = "server.pem", key = "server.key" }}
+
+[destinations]
+homer = "udp://192.0.2.10:9060"
+
+{REST}""",
+        cure=(
+            "Have it renewed, and put certificate and key in the place of the old ones.",
+            "With `reload.watch` they are served at once, otherwise after a reload.",
+        ),
     ),
     # --- 5xx: cost ---
     Code(

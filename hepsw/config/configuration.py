@@ -8,17 +8,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from hepsw.concealed import Concealed
     from hepsw.config.conditions import Condition
-    from hepsw.config.models import Batch, Destination, Log, Reload, Switch, Trace
+    from hepsw.config.models import Batch, Log, Queue, Reload, Spool, Switch, Trace
+    from hepsw.config.networks import Networks
     from hepsw.config.template import Template
     from hepsw.config.units import Url
     from hepsw.fields import Field, Reading, Value
+    from hepsw.privacy import PrivacyProfile
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTls:
+    """What a listener serves TLS with, and whom it lets in."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None
+    """Whose certificates clients must show; None: they are not asked for one."""
+    names: frozenset[str]
+    """Names of client certificates that are let in; none: all of them."""
+    digest: str
+    """Of what the files held: a certificate that was renewed is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +50,64 @@ class Listener:
     gzip_frames: bool
     receive_buffer: int
     """Octets asked of the kernel."""
+    from_: Networks | None = None
+    """Who is heard; None: everybody."""
+    auth_keys: tuple[Concealed, ...] = ()
+    """One of which each packet must carry, unless there is none."""
+    max_packet: int = 65535
+    """Octets of the largest packet that is taken."""
+    idle: float | None = None
+    """Seconds of silence after which a connection is closed."""
+    tls: ListenerTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """What a destination believes and shows over TLS, its files made absolute."""
+
+    ca: Path | None
+    """None: the certificates of the system."""
+    cert: Path | None
+    key: Path | None
+    name: str | None
+    """None: the host of the url."""
+    digest: str
+    """Tells what the files held when they were looked at, so that a renewed certificate is a
+    change; empty offline."""
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationSettings:
+    """A destination with every name resolved; secrets are absent where there is no machine."""
+
+    name: str
+    urls: tuple[Url, ...]
+    policy: Literal["failover", "hash", "round-robin"]
+    key: Field = field(compare=False)
+    """What `hash` keeps together."""
+    hep: Literal["keep", 1, 2, 3]
+    tls: TlsSettings | None
+    bind: str | None
+    compress: Literal["keep", "payload", "inflate"]
+    privacy: PrivacyProfile | None
+    edits: tuple[Edit, ...] = field(compare=False)
+    """`set` and `unset`."""
+    meaning: str = field(repr=False)
+    """All that `key` and `edits` are made of, as text: fields and filters are functions, which are
+    made anew at each reload and never equal."""
+    auth_key: Concealed | None
+    queue: Queue
+    spool: Spool | None
+    """Its path is absolute."""
+    overflow: Literal["drop-old", "drop-new"]
+    oversize: str
+    """`drop`, or the name of another destination."""
+    timeout: float
+
+    @property
+    def url(self) -> Url:
+        """The first url."""
+        return self.urls[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +324,7 @@ class Configuration:
     """All that a daemon needs to run."""
 
     listeners: tuple[Listener, ...]
-    destinations: Mapping[str, Destination]
+    destinations: Mapping[str, DestinationSettings]
     stores: Mapping[str, StoreSettings]
     traces: Mapping[str, Trace]
     tables: Mapping[str, Table]

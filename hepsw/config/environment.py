@@ -1,18 +1,22 @@
 """What a configuration needs of the machine it runs on: secrets and files of other programs.
 
-Judged only where there is a machine (`hepsw check` without `--offline`, a start, a reload). A
-secret is read to see that it is there; nothing of it is kept or printed.
+Judged only where there is a machine (`hepsw check` without `--offline`, a start, a reload). What a
+secret holds is returned concealed, and nothing of it is printed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from typing import TYPE_CHECKING, Final
 
-from hepsw.config.files import read_file
+from hepsw.concealed import Concealed
+from hepsw.config.files import fingerprint, read_file
 
 if TYPE_CHECKING:
+    from pathlib import Path as FilePath
+
     from hepsw.config.models import Secret
     from hepsw.config.problems import Report
     from hepsw.config.spans import Path
@@ -28,12 +32,14 @@ class Environment:
         self.report = report
         self.offline = offline
 
-    def secret(self, secret: Secret | None, path: Path) -> None:
-        """Judge a secret."""
+    def secret(self, secret: Secret | None, path: Path) -> Concealed | None:
+        """Judge a secret and return it; None where it cannot be read, and offline."""
         if secret is None:
-            return
+            return None
+        octets: bytes | None = None
         if secret.literal is not None:
-            if not secret.literal:
+            octets = secret.literal.encode(errors="surrogatepass")
+            if not octets:
                 self.report.error("HEP215", "the secret is empty", path)
             else:
                 self.report.warning(
@@ -43,9 +49,10 @@ class Environment:
                     'write { env = "X" } or { file = "…" }',
                 )
         elif self.offline:
-            return
+            return None
         elif secret.env is not None:
-            if not os.environ.get(secret.env):
+            octets = os.environb.get(os.fsencode(secret.env), b"")
+            if not octets:
                 # What is no name may be the secret itself, written in the wrong place.
                 named = f" {secret.env}" if NAME.fullmatch(secret.env) else ""
                 self.report.error(
@@ -53,16 +60,47 @@ class Environment:
                 )
         elif secret.file is not None:
             octets = self._read("HEP215", secret.file, path)
-            if octets is not None and not octets.rstrip(b"\r\n"):
-                self.report.error("HEP215", f"the secret in {secret.file} is empty", path)
+            if octets is not None:
+                octets = octets.rstrip(b"\r\n")
+                if not octets:
+                    self.report.error("HEP215", f"the secret in {secret.file} is empty", path)
             self._others_may_read(secret.file, path)
+        return None if self.offline or not octets else Concealed(octets)
 
-    def file(self, name: str | None, path: Path, *, is_key: bool = False) -> None:
-        """Judge a file that must be there."""
-        if name is None or self.offline:
-            return
-        if self._read("HEP216", name, path) is not None and is_key:
+    def file(self, name: str | None, path: Path, *, is_key: bool = False) -> FilePath | None:
+        """Judge a file that must be there, and return it made absolute."""
+        if name is None:
+            return None
+        if not self.offline and self._read("HEP216", name, path) is not None and is_key:
             self._others_may_read(name, path)
+        return (self.report.sources.folder(path) / name).absolute()
+
+    def digest(self, *files: FilePath | None) -> str:
+        """Return what tells these files' contents from others; nothing offline.
+
+        A certificate is renewed under its old name: by this a reload sees it.
+        """
+        if self.offline:
+            return ""
+        told = "\n".join("" if file is None else fingerprint(file) for file in files)
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def folder(self, name: str, path: Path, *, tell: bool = True) -> FilePath | None:
+        """Return the folder of a name, made absolute; None, and a report, where it can be none."""
+        try:
+            folder = (self.report.sources.folder(path) / name).resolve()
+            if self.offline:
+                return folder
+            # It may be made at the start: then the nearest that is there has to be a folder.
+            there = next(at for at in (folder, *folder.parents) if at.exists())
+            if there.is_dir():
+                return folder
+            why = f"{there.name} is no folder"
+        except (OSError, RuntimeError, ValueError) as error:  # a circle of links; a NUL
+            why = str(error)
+        if tell:
+            self.report.error("HEP106", f"cannot spool to {name}: {why}", path)
+        return None
 
     def _read(self, code: str, name: str, path: Path) -> bytes | None:
         try:

@@ -15,7 +15,9 @@ from pydantic import ValidationError
 
 from hepsw.config import models
 from hepsw.config.cases import CaseReader, names_of
-from hepsw.config.configuration import Configuration, Listener, Table
+from hepsw.config.certificates import check_served
+from hepsw.config.configuration import Configuration, Listener, ListenerTls, Table
+from hepsw.config.destinations import DestinationReader
 from hepsw.config.environment import Environment
 from hepsw.config.files import fingerprint
 from hepsw.config.geo import Database
@@ -25,12 +27,13 @@ from hepsw.config.loops import check_loops
 from hepsw.config.maps import read_map
 from hepsw.config.match import BLOCK_WORDS, MatchReader
 from hepsw.config.names import Names, UnknownFieldError, check_not_generic
+from hepsw.config.networks import networks
 from hepsw.config.not_run import refuse_what_does_not_run
 from hepsw.config.outputs import (
-    check_destinations,
     check_exposure,
-    check_privacy,
+    check_spools,
     check_traces,
+    read_profiles,
     read_stores,
 )
 from hepsw.config.payload import check_payload
@@ -148,7 +151,7 @@ class _Loader:
                 "HEP102", f"a destination and a store are both called `{name}`", ("stores", name)
             )
         traces = self._named("traces", models.Trace)
-        privacy = self._named("privacy", models.Privacy)
+        profiles = read_profiles(self._named("privacy", models.Privacy), environment)
         outputs = {**self._block("destinations"), **self._block("stores")}.keys()
         written = self._block("rules")
         reader = RuleReader(
@@ -189,9 +192,15 @@ class _Loader:
         check_payload(read_tables, report)
         check_loops(destinations, listeners, self.machine, report)
         check_traces(traces, outputs, reader, report)
-        check_destinations(destinations, self._block("privacy").keys(), reader, environment, report)
+        read_destinations = DestinationReader(
+            reader,
+            environment,
+            self.machine,
+            profiles=profiles,
+            privacy=self._block("privacy").keys(),
+        ).read(destinations)
+        check_spools(destinations, written_stores, environment, report)
         check_exposure(destinations, self.machine, report)
-        check_privacy(privacy, environment)
         for name, store in written_stores.items():
             for column, template in store.columns.items():
                 reader.template(template, ("stores", name, "columns", column))
@@ -200,7 +209,7 @@ class _Loader:
             self._unused(names, reader)
         return Configuration(
             listeners=listeners,
-            destinations=destinations,
+            destinations=read_destinations,
             stores=stores,
             traces=traces,
             tables=read_tables,
@@ -316,11 +325,14 @@ class _Loader:
                 )
             names.add(read.name or "")
             entry = self._entry(read, rules, path)
+            heard = None
             if read.from_ is not None:
-                matches.values(CATALOGUE["peer_ip"], read.from_, (*path, "from"))
-            for number, secret in enumerate(read.auth_key or ()):
+                heard = matches.values(CATALOGUE["peer_ip"], read.from_, (*path, "from"))
+            keys = [
                 environment.secret(secret, (*path, "auth_key", number))
-            self._listen_tls(read, path, environment)
+                for number, secret in enumerate(read.auth_key or ())
+            ]
+            tls = self._listen_tls(read, path, environment)
             for index, url in enumerate(read.url):
                 if any(other.url == url for other in listeners):
                     self.report.error(
@@ -335,23 +347,56 @@ class _Loader:
                         versions=frozenset(read.versions),
                         gzip_frames=read.gzip_frames,
                         receive_buffer=read.receive_buffer,
+                        from_=None if heard is None else networks(heard),
+                        auth_keys=tuple(key for key in keys if key is not None),
+                        max_packet=read.max_packet,
+                        idle=read.idle,
+                        tls=tls if url.scheme == "tls" else None,
                     )
                 )
         return tuple(listeners)
 
-    def _listen_tls(self, listen: models.Listen, path: Path, environment: Environment) -> None:
+    def _listen_tls(
+        self, listen: models.Listen, path: Path, environment: Environment
+    ) -> ListenerTls | None:
+        """Return what a listener serves TLS with; None where it does not, or that was reported."""
         wanted = any(url.scheme == "tls" for url in listen.url)
         if listen.tls is None:
             if wanted:
                 self.report.key_error(
                     "HEP107", "a `tls://` url wants `tls = { cert, key }`", (*path, "url")
                 )
-            return
+            return None
+        place = (*path, "tls")
         if not wanted:
-            self.report.error("HEP106", "`tls` without a `tls://` url", (*path, "tls"))
-        environment.file(listen.tls.cert, (*path, "tls", "cert"))
-        environment.file(listen.tls.key, (*path, "tls", "key"), is_key=True)
-        environment.file(listen.tls.client_ca, (*path, "tls", "client_ca"))
+            self.report.error("HEP106", "`tls` without a `tls://` url", place)
+        if listen.tls.names and listen.tls.client_ca is None:
+            self.report.error(
+                "HEP107",
+                "`names` wants `client_ca`: nobody is asked for a certificate",
+                (*place, "names"),
+            )
+        written = {
+            "cert": environment.file(listen.tls.cert, (*place, "cert")),
+            "key": environment.file(listen.tls.key, (*place, "key"), is_key=True),
+            "client_ca": environment.file(listen.tls.client_ca, (*place, "client_ca")),
+        }
+        if written["cert"] is None or written["key"] is None:
+            return None
+        tls = ListenerTls(
+            cert=written["cert"],
+            key=written["key"],
+            client_ca=written["client_ca"],
+            names=frozenset(listen.tls.names),
+            digest=environment.digest(*written.values()),
+        )
+        if self.machine is not None:
+            found = {file: fingerprint(file) for file in written.values() if file is not None}
+            # A certificate is renewed under its old name, and nobody has to ask for a reload.
+            self.sources.files.update(found)
+            if all(found.values()):  # others were reported
+                check_served(tls, place, self.report)
+        return tls
 
     def _entry(self, listen: models.Listen, rules: Mapping[str, Any], path: Path) -> str | None:
         """Return the table that packets enter; None where there are no rules at all."""

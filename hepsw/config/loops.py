@@ -38,22 +38,24 @@ def check_loops(
     loopback address where a listener has all addresses.
     """
     for name, destination in destinations.items():
-        if machine is not None and not _addresses(destination.url, machine):
-            report.warning(
-                "HEP209",
-                f"`{destination.url.host}` cannot be looked up",
-                ("destinations", name, "url"),
-                "packets wait in the queue until it can",
-            )
-        for listener in listeners:
-            if _leads_to(destination.url, listener.url, machine):
-                report.error(
-                    "HEP401",
-                    f"destination `{name}` is our own listener {listener.url}",
-                    ("destinations", name, "url"),
-                    "every packet would come back for ever",
+        for at, url in enumerate(destination.urls):
+            path = ("destinations", name, "url", at)
+            if machine is not None and not _addresses(url, machine):
+                report.warning(
+                    "HEP209",
+                    f"`{url.host}` cannot be looked up",
+                    path,
+                    "packets wait in the queue until it can",
                 )
-                break
+            for listener in listeners:
+                if _leads_to(url, listener.url, machine):
+                    report.error(
+                        "HEP401",
+                        f"destination `{name}` is our own listener {listener.url}",
+                        path,
+                        "every packet would come back for ever",
+                    )
+                    break
 
 
 def _leads_to(url: Url, listener: Url, machine: Machine | None) -> bool:

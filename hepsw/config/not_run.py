@@ -39,13 +39,9 @@ def refuse_what_does_not_run(
 
 
 def _written(data: Mapping[str, Any]) -> Iterator[tuple[str, Path, bool]]:
-    listen = data.get("listen")
-    for at, block in enumerate(listen if isinstance(listen, list) else ()):
-        yield from _of_block(models.Listen, block, ("listen", at))
-    for name, model in (("destinations", models.Destination), ("stores", models.Store)):
-        blocks = data.get(name)
-        for key, block in (blocks if isinstance(blocks, dict) else {}).items():
-            yield from _of_block(model, block, (name, key))
+    stores = data.get("stores")
+    for key, block in (stores if isinstance(stores, dict) else {}).items():
+        yield from _of_block(models.Store, block, ("stores", key))
     for name in ("switch", "control", "http"):
         if name in data:
             yield from _of_block(models.SETTINGS[name], data[name], (name,))
@@ -81,5 +77,3 @@ def _of_urls(
             yield f"`{scheme}://`", (*place, at) if isinstance(written, list) else place, False
         elif model is models.Store and "%" in str(url):
             yield "a file name with parts of the time", place, False
-    if model is models.Destination and len(urls) > 1:
-        yield "a destination with several urls", place, False

@@ -1,12 +1,12 @@
-"""Destinations, stores, traces and privacy profiles: what they name, and what they need."""
+"""Stores, traces and privacy profiles, and what all outputs have in common."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from hepsw.config.configuration import StoreSettings
+from hepsw.privacy import PrivacyProfile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -66,44 +66,26 @@ def check_traces(
         reader.used.update(trace.to)
 
 
-def check_destinations(
+def check_spools(
     destinations: Mapping[str, models.Destination],
-    privacy: Collection[str],
-    reader: RuleReader,
+    stores: Mapping[str, models.Store],
     environment: Environment,
     report: Report,
 ) -> None:
-    """Judge what the settings of destinations name and need."""
-    for name, destination in destinations.items():
-        path = ("destinations", name)
-        if destination.privacy is not None and destination.privacy not in privacy:
-            report.unknown(
-                "HEP212", "privacy profile", destination.privacy, (*path, "privacy"), privacy
-            )
-        if destination.oversize != "drop":
-            reader.used.add(destination.oversize)
-            place = (*path, "oversize")
-            if destination.oversize not in destinations:
-                report.unknown("HEP201", "destination", destination.oversize, place, destinations)
-            elif destination.oversize == name:
-                report.error("HEP106", "what is too big for it is too big for itself", place)
-        reader.edits(destination.set, destination.unset, path)
-        if destination.policy == "hash":
-            reader.field(destination.key, (*path, "key"))
-        schemes = {url.scheme for url in destination.urls}
-        if "sip" in schemes and len(schemes) > 1:
-            report.error("HEP106", "`sip://` does not mix with HEP in one destination", path)
-        if destination.tls is not None and "tls" not in schemes:
-            report.error("HEP106", "`tls` without a `tls://` url", (*path, "tls"))
-        if destination.bind is not None:
-            _check_address(destination.bind, (*path, "bind"), report)
-        environment.secret(destination.auth_key, (*path, "auth_key"))
-        if destination.tls is not None:
-            environment.file(destination.tls.ca, (*path, "tls", "ca"))
-            environment.file(destination.tls.cert, (*path, "tls", "cert"))
-            environment.file(destination.tls.key, (*path, "tls", "key"), is_key=True)
-            if (destination.tls.cert is None) is not (destination.tls.key is None):
-                report.error("HEP107", "`cert` and `key` come together", (*path, "tls"))
+    """Report spools of two owners: each takes the segments of the other for its own."""
+    owners: dict[FilePath, str] = {}
+    for block, outputs in (("destinations", destinations), ("stores", stores)):
+        for name, output in outputs.items():
+            if output.spool is None:
+                continue
+            path = (block, name, "spool", "path")
+            # Of a destination, what cannot be a folder was reported when it was read.
+            folder = environment.folder(output.spool.path, path, tell=block == "stores")
+            if folder is None:
+                continue
+            if folder in owners:
+                report.error("HEP102", f"`{owners[folder]}` spools to that folder already", path)
+            owners.setdefault(folder, name)
 
 
 def check_exposure(
@@ -131,14 +113,19 @@ def _is_public(url: Url, machine: Machine | None) -> bool:
     return any(address.is_global for address in machine.addresses(url.host))
 
 
-def _check_address(written: str, path: tuple[str | int, ...], report: Report) -> None:
-    try:
-        ip_address(written)
-    except ValueError:
-        report.error("HEP106", f"not an address: {written!r}", path)
-
-
-def check_privacy(profiles: Mapping[str, models.Privacy], environment: Environment) -> None:
-    """Judge the secrets of privacy profiles."""
-    for name, profile in profiles.items():
-        environment.secret(profile.key, ("privacy", name, "key"))
+def read_profiles(
+    profiles: Mapping[str, models.Privacy], environment: Environment
+) -> dict[str, PrivacyProfile]:
+    """Return the privacy profiles with their secrets read."""
+    return {
+        name: PrivacyProfile(
+            users=profile.users,
+            v4=profile.ips.v4,
+            v6=profile.ips.v6,
+            drop_headers=frozenset(map(str.lower, profile.headers.drop if profile.headers else ())),
+            sdp=profile.sdp,
+            key=environment.secret(profile.key, ("privacy", name, "key")),
+            other=profile.other,
+        )
+        for name, profile in profiles.items()
+    }

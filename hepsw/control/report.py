@@ -177,7 +177,7 @@ def _sinks(accounts: Snapshot) -> Table:
             account["kind"],
             f"{account['enqueued']:,}",
             f"{account['delivered']:,}",
-            f"{waiting:,}",
+            f"{waiting:,}" + (f", {on_disk:,} on disk" if (on_disk := account["in_spool"]) else ""),
             _reasons(account["dropped"]),
             _reasons(account["shed"]),
             _reasons(account["errors"]),

@@ -8,6 +8,7 @@ because saving is rarely one step.
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -83,7 +84,10 @@ class Watch:
     def _folders(self) -> set[Path]:
         folders = {file.parent for file in self._files()} | {self._path.parent}
         rules = self._path.parent / "rules"
-        return {folder for folder in folders | {rules} if folder.is_dir()}
+        # Certificates may be in a folder that lets nobody list it: they are looked at all the same.
+        return {
+            folder for folder in folders | {rules} if folder.is_dir() and os.access(folder, os.R_OK)
+        }
 
     def _files(self) -> set[Path]:
         files = {self._path, *self._seen}

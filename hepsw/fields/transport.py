@@ -24,9 +24,9 @@ def transport_fields() -> list[Field]:
         Field(
             "peer_transport",
             Kind.TEXT,
-            "`udp` or `tcp`.",
+            "`udp`, `tcp` or `tls`.",
             lambda view: view.peer.transport.encode(),
-            words=("udp", "tcp"),
+            words=("udp", "tcp", "tls"),
         ),
         Field(
             "local_ip",

@@ -36,6 +36,10 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef extern from "<sys/uio.h>" nogil:
     ssize_t writev(int, const iovec *, int)
 
+cdef extern from "<sys/ioctl.h>" nogil:
+    enum: TIOCOUTQ
+    int ioctl(int, unsigned long, ...)
+
 cdef extern from "<netinet/in.h>" nogil:
     struct in_addr:
         unsigned int s_addr
@@ -207,6 +211,13 @@ def write_frames(int fd, list frames, Py_ssize_t start, Py_ssize_t stop, Py_ssiz
             return taken
         if errno != EINTR:
             PyErr_SetFromErrno(OSError)
+
+
+def unacknowledged(int fd):
+    cdef int octets = 0
+    if ioctl(fd, TIOCOUTQ, &octets) < 0:
+        PyErr_SetFromErrno(OSError)
+    return octets
 
 
 cdef inline int _fill(iovec *vector, object frame) except -1:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
+import termios
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -74,3 +77,9 @@ def write_frames(fd: int, frames: list[bytes], start: int, stop: int, skip: int)
     if skip:
         pieces[0] = memoryview(pieces[0])[skip:]
     return os.writev(fd, pieces)
+
+
+def unacknowledged(fd: int) -> int:
+    if not sys.platform.startswith("linux"):
+        return 0  # elsewhere TIOCOUTQ speaks of terminals only
+    return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)

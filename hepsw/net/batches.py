@@ -25,17 +25,24 @@ from its octet `skip` on, and returns how many octets the kernel took; it may en
 Raises:
         BlockingIOError: there is no room.
         OSError: the stream is broken.
+
+`unacknowledged(fd)` returns how many of the octets written to a TCP stream, and its end if that was
+written, the far side's kernel has not acknowledged; 0 where the system does not tell.
+
+Raises:
+        OSError: it is no TCP stream.
 """
 
 from hepsw.net._one_by_one import BATCH
 
 try:
-    from hepsw.net._mmsg import Receiver, send_datagrams, write_frames
+    from hepsw.net._mmsg import Receiver, send_datagrams, unacknowledged, write_frames
 except ImportError:  # the plain build
     from hepsw.net._one_by_one import (  # type: ignore[assignment] # the same by another way
         Receiver,
         send_datagrams,
+        unacknowledged,
         write_frames,
     )
 
-__all__ = ["BATCH", "Receiver", "send_datagrams", "write_frames"]
+__all__ = ["BATCH", "Receiver", "send_datagrams", "unacknowledged", "write_frames"]

@@ -17,7 +17,10 @@ cdef class Intake:
     cdef object _met
     cdef long long _rejected
     cdef int _versions
+    cdef int _unasked
     cdef bint _gzip_frames
+    cdef bint _hears_all
+    cdef object _admission
 
     @cython.locals(at=Py_ssize_t, total="long long", octets=bytes)
     cpdef object datagrams(self, list datagrams, list peers)
@@ -32,5 +35,13 @@ cdef class Intake:
     cdef int _frame(self, bytes octets, object peer) except -1
 
     cdef int _other(self, bytes octets, object peer) except -1
+
+    @cython.locals(octets=bytes)
+    cdef tuple _heard(self, list datagrams, list peers)
+
     cdef int _reject(self, object reason) except -1
+
+    @cython.locals(admitted=Packet)
     cdef int _accept(self, Packet packet, object peer) except -1
+
+    cdef Packet _admitted(self, Packet packet)

@@ -13,6 +13,7 @@ from hepsw.errors import DecodeError
 from hepsw.hep import _octets
 from hepsw.hep.decoding import decode_datagram
 from hepsw.hep.packet import Packet
+from hepsw.net.admission import Admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,9 +61,15 @@ class Intake:
         for version in listener.versions:
             self._versions |= 1 << version
         self._gzip_frames = listener.gzip_frames
+        self._hears_all = listener.from_ is None
+        self._admission = Admission(listener)
+        # A listener that asks nothing pays nothing for those that do.
+        self._unasked = 0 if self._admission.asks else self._versions
 
     def datagrams(self, datagrams: list[bytes], peers: list[Peer]) -> None:
         """Take datagrams with who sent each, and have judged what they hold."""
+        if not self._hears_all:
+            datagrams, peers = self._heard(datagrams, peers)
         total = 0
         for at in range(len(datagrams)):
             octets = datagrams[at]
@@ -116,21 +123,46 @@ class Intake:
             else:
                 self._reject(found.reason)
 
+    def _heard(self, datagrams: list[bytes], peers: list[Peer]) -> tuple[list[bytes], list[Peer]]:
+        """Return the datagrams of those who are heard; each other one is a frame, not looked at."""
+        heard: list[bytes] = []
+        senders: list[Peer] = []
+        for octets, peer in zip(datagrams, peers, strict=True):
+            if peer.heard:
+                heard.append(octets)
+                senders.append(peer)
+            else:
+                self.account.octets += len(octets)
+                self._reject(Reason.NOT_ALLOWED)
+        return heard, senders
+
     def _reject(self, reason: str) -> None:
         self._rejected += 1
         self.account.rejected[reason] += 1
 
     def _accept(self, packet: Packet, peer: Peer) -> None:
-        if self._versions >> packet.version & 1:
-            if not packet.is_ordinary():
-                for warning in packet.warnings:
+        admitted: Packet | None = packet
+        if not self._unasked >> packet.version & 1:
+            admitted = self._admitted(packet)
+        if admitted is not None:
+            if not admitted.is_ordinary():
+                for warning in admitted.warnings:
                     self.account.warnings[warning.partition(":")[0]] += 1
             if peer is not self._met:
                 self._met = peer
                 if not peer.met:
                     peer.met = True
-                    self._meet(peer, packet)
-            self._packets.append(packet)
+                    self._meet(peer, admitted)
+            self._packets.append(admitted)
             self._peers.append(peer)
-        else:
+
+    def _admitted(self, packet: Packet) -> Packet | None:
+        """Return a packet of which something is asked, without its key; None: it was rejected."""
+        if not self._versions >> packet.version & 1:
             self._reject(Reason.HEP_VERSION)
+            return None
+        judged = self._admission.judge(packet)
+        if isinstance(judged, Packet):
+            return judged
+        self._reject(judged)
+        return None

@@ -8,6 +8,7 @@ import ipaddress
 import logging
 from typing import TYPE_CHECKING
 
+from hepsw.config.certificates import CertificateError, server_context
 from hepsw.net.intake import Intake
 from hepsw.net.machine import ThisMachine
 from hepsw.net.sockets import (
@@ -18,6 +19,7 @@ from hepsw.net.sockets import (
     packed,
 )
 from hepsw.net.tcp import Connections, TcpListener
+from hepsw.net.tls import Terms
 from hepsw.net.udp import UdpListener
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hepsw.accounting import Ledger
-    from hepsw.config.configuration import Listener
+    from hepsw.config.configuration import Listener, ListenerTls
     from hepsw.config.units import Url
     from hepsw.net.intake import Meet, Take
     from hepsw.net.machine import Address
@@ -44,13 +46,17 @@ class Listeners:
         self._leaving: set[UdpListener | TcpListener] = set()
         """Those that are being stopped: the end of hepsw may come before theirs."""
         self._connections = Connections()
+        self._terms: dict[ListenerTls, Terms] = {}
+        """Of those that serve TLS; a certificate that was renewed has terms of its own."""
+        self._is_pushed_back = False
 
     def bind(self, wanted: Sequence[Listener]) -> dict[Url, socket.socket]:
         """Return bound sockets for the listeners that are new; nothing else changes yet.
 
         Raises:
-            OSError: one of them cannot be had; all are closed again.
+            OSError: one of them, or a certificate, cannot be had; all are closed again.
         """
+        self._read_certificates(wanted)
         on_v4 = {
             (listener.url.scheme, listener.url.port)
             for listener in wanted
@@ -70,6 +76,33 @@ class Listeners:
                 made.close()
             raise OSError(error.errno, f"{url}: {error.strerror or error}") from error
         return bound
+
+    def _read_certificates(self, wanted: Sequence[Listener]) -> None:
+        """Read those that are new or renewed.
+
+        Raises:
+            OSError: since they were checked, they have become another thing.
+        """
+        for listener in wanted:
+            if listener.tls is None or listener.tls in self._terms:
+                continue
+            try:
+                context = server_context(listener.tls)
+            except CertificateError as error:
+                raise OSError(errno.EINVAL, f"{listener.url}: {error}") from error
+            except OSError as error:
+                raise OSError(error.errno, f"{listener.url}: {error.strerror or error}") from error
+            self._terms[listener.tls] = Terms(listener.tls, context)
+
+    def push_back(self, wanted: bool) -> None:  # noqa: FBT001 - called back with one or the other
+        """Read no streams, or read them again: who sends is then told by TCP to wait.
+
+        UDP goes on, since nobody can be told. Nothing is lost or counted by this alone.
+        """
+        self._is_pushed_back = wanted
+        for live in (*self._live.values(), *self._leaving):
+            if isinstance(live, TcpListener):
+                live.push_back(wanted=wanted)
 
     async def stop_others(self, wanted: Sequence[Listener]) -> None:
         """Read what the listeners hold that are no longer wanted, and close them."""
@@ -93,6 +126,8 @@ class Listeners:
             changed = before.receive_buffer != listener.receive_buffer
             if isinstance(live, UdpListener) and changed:
                 ask_receive_buffer(live.socket, listener.receive_buffer)
+            if isinstance(live, TcpListener) and listener.tls is not None:
+                live.terms = self._terms[listener.tls]
             live.settle(listener, self._ledger.listener(listener.name))
             if isinstance(live, UdpListener) and changed:
                 _tell_receive_buffer(live)
@@ -108,19 +143,24 @@ class Listeners:
             if listener.url.scheme == "udp":
                 live = UdpListener(made, intake)
             else:
-                live = TcpListener(made, intake, self._connections)
+                terms = None if listener.tls is None else self._terms[listener.tls]
+                live = TcpListener(made, intake, self._connections, terms)
+                live.push_back(wanted=self._is_pushed_back)
             self._live[listener.url] = live
             await live.start()
             enters = f"table {listener.entry}" if listener.entry else "every destination and store"
             log.info("listening on %s → %s", listener.url, enters)
             if isinstance(live, UdpListener):
                 _tell_receive_buffer(live)
+        served = {listener.tls for listener in wanted}
+        for tls in [tls for tls in self._terms if tls not in served]:
+            del self._terms[tls]
 
     def is_own(self, transport: str, address: Address, port: int) -> bool:
         """Tell whether one of the open listeners has an address: a name can come to lead back."""
         for url, live in self._live.items():
             host, own_port = live.socket.getsockname()[:2]
-            if (url.scheme, own_port) != (transport, port):
+            if ("udp" if url.scheme == "udp" else "tcp", own_port) != (transport, port):
                 continue
             own = ipaddress.ip_address(packed(host))
             here = address.is_loopback or address.is_unspecified

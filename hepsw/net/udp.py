@@ -66,7 +66,8 @@ class UdpListener:
     def settle(self, listener: Listener, account: ListenerAccount) -> None:
         """Take new settings, and perhaps a new name, under the open socket."""
         self.measure()
-        if listener.name != self.intake.listener.name:
+        before = self.intake.listener
+        if (listener.name, listener.from_) != (before.name, before.from_):
             self._receiver.forget()
         self.intake.settle(listener, account)
         self._granted = granted_receive_buffer(self.socket)
@@ -141,11 +142,14 @@ class UdpListener:
 
     def _peer(self, host: str, port: int) -> Peer:
         local_ip, local_port = self._local
+        ip = packed(host)
+        heard = self.intake.listener.from_
         return Peer(
-            ip=packed(host),
+            ip=ip,
             port=port,
             transport="udp",
             local_ip=local_ip,
             local_port=local_port,
             listener=self.intake.listener.name,
+            heard=heard is None or ip in heard,
         )

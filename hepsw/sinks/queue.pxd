@@ -1,5 +1,6 @@
 cimport cython
 
+from hepsw.sinks.budget cimport Budget
 from hepsw.view cimport View
 
 
@@ -7,15 +8,13 @@ cdef class FrameQueue:
     cdef object _frames
     cdef Py_ssize_t _most
     cdef long long _most_octets
-    cdef bint _keep_old
-    cdef object _account
+    cdef Budget _budget
+    cdef object _pushed_out
     cdef readonly long long octets
+    cdef readonly long long first
 
-    @cython.locals(view=View)
-    cpdef object add_all(self, object views)
-
-    @cython.locals(octets="long long")
-    cpdef object add(self, bytes frame)
+    @cython.locals(budget=Budget, at=Py_ssize_t, frame=bytes, octets="long long")
+    cpdef Py_ssize_t add_all(self, list frames, Py_ssize_t start, bint make_room) except -1
 
     @cython.locals(frame=bytes)
     cpdef bytes take(self)

@@ -1,4 +1,4 @@
-"""What waits in memory for one destination: bounded in packets and in octets.
+"""What waits in memory for one link: bounded in packets and in octets.
 
 Compiled with `queue.pxd`: a destination that keeps up takes every packet through here.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from hepsw.accounting import Reason
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from hepsw.accounting import SinkAccount
     from hepsw.config.models import Queue
+    from hepsw.sinks.budget import Budget
     from hepsw.view import View
 
 LARGEST: Final = 1 << 62
@@ -22,44 +20,70 @@ LARGEST: Final = 1 << 62
 
 
 class FrameQueue:
-    """Frames in order; when it is full, one of them goes and is counted."""
+    """Frames in order, no more than its limits and what the budget of all queues leaves."""
 
-    def __init__(self, limits: Queue, *, keep_old: bool, account: SinkAccount) -> None:
+    def __init__(
+        self, limits: Queue, budget: Budget, pushed_out: Callable[[bytes, bool], None]
+    ) -> None:
+        """Begin empty.
+
+        Args:
+            limits: packets and octets that wait here at most.
+            budget: shared with all other queues.
+            pushed_out: called with each frame that had to make room for a newer one, and whether
+                it was the budget that left none.
+        """
         self._frames: deque[bytes] = deque()
         # Compiled, these are numbers of C; nobody has so much memory.
         self._most = min(limits.packets, LARGEST)
         self._most_octets = min(limits.bytes, LARGEST)
-        self._keep_old = keep_old
-        self._account = account
+        self._budget = budget
+        self._pushed_out = pushed_out
         self.octets = 0
         """Octets of the frames held."""
+        self.first = 0
+        """The place of the oldest frame; that of each is one more than that of the one before."""
 
     def __len__(self) -> int:
         return len(self._frames)
 
-    def add_all(self, views: Sequence[View]) -> None:
-        """Take the frames of a batch, one after the other as `add` does."""
-        for view in views:
-            self.add(view.packet.data)
+    def add_all(self, frames: list[bytes], start: int, make_room: bool) -> int:  # noqa: FBT001 - compiled, there are no keywords
+        """Take frames from `frames[start]` on.
 
-    def add(self, frame: bytes) -> None:
-        """Take a frame; make room by the oldest, or with `overflow = "drop-new"` turn it away."""
-        octets = self._most_octets - len(frame)
-        if len(self._frames) >= self._most or self.octets > octets:
-            if self._keep_old or octets < 0:
-                self._account.shed[Reason.OVERFLOW] += 1
-                return
-            while len(self._frames) >= self._most or self.octets > octets:
-                self.take()
-                self._account.dropped[Reason.OVERFLOW] += 1
-        self._account.enqueued += 1
-        self._frames.append(frame)
-        self.octets += len(frame)
+        Args:
+            frames: in the order in which they came.
+            start: the first to take.
+            make_room: let the oldest go where there is no room.
+
+        Returns:
+            The index of the first that was not taken.
+        """
+        budget = self._budget
+        for at in range(start, len(frames)):
+            frame = frames[at]
+            octets = len(frame)
+            if octets > self._most_octets:
+                return at  # nothing that could go would make room for it
+            while (
+                len(self._frames) >= self._most
+                or self.octets + octets > self._most_octets
+                or budget.used + octets > budget.limit
+            ):
+                if not make_room or not self._frames:
+                    return at
+                is_over = budget.used + octets > budget.limit
+                self._pushed_out(self.take(), is_over)
+            self._frames.append(frame)
+            self.octets += octets
+            budget.used += octets
+        return len(frames)
 
     def take(self) -> bytes:
         """Remove and return the oldest frame."""
         frame = self._frames.popleft()
+        self.first += 1
         self.octets -= len(frame)
+        self._budget.used -= len(frame)
         return frame
 
     def take_some(self, most: int) -> list[bytes]:
@@ -70,18 +94,13 @@ class FrameQueue:
         """Return frames that were taken and not delivered to the head, whatever the limits."""
         for frame in reversed(list(frames)):
             self._frames.appendleft(frame)
+            self.first -= 1
             self.octets += len(frame)
-
-    def give_up(self, reason: Reason) -> None:
-        """Drop everything, counted."""
-        if self._frames:
-            self._account.dropped[reason] += len(self._frames)
-        self._frames.clear()
-        self.octets = 0
+            self._budget.used += len(frame)
 
 
 def frames_of(views: Sequence[View]) -> list[bytes]:
-    """Return the frames of a batch, as they are to leave."""
+    """Return the frames of a batch, as they came."""
     return [view.packet.data for view in views]
 
 

@@ -63,6 +63,7 @@ class LookUp:
         self._kind = kind
         self._timeout = timeout
         self._is_own = is_own
+        self._transport = "udp" if kind is socket.SOCK_DGRAM else "tcp"
         self._pending: asyncio.Future[Answer] | None = None
         """The look-up that a thread is at, or whose answer came after we had stopped waiting."""
 
@@ -82,7 +83,7 @@ class LookUp:
             raise DeliveryError(f"cannot look up {url.host}: {answer}") from answer
         if isinstance(answer, Exception):
             raise answer
-        others = [each for each in answer if not self._is_own(url.scheme, each.ip, url.port)]
+        others = [each for each in answer if not self._is_own(self._transport, each.ip, url.port)]
         if answer and not others:
             raise OwnListenerError(f"{answer[0].ip} port {url.port} is our own listener")
         return others

@@ -36,7 +36,7 @@ LEFT_OUT: Final = frozenset(
         "auth_key",  # a secret: who may read the table need not see it in a column
         "payload",  # these two are computed from `frame`, so that no octet is stored twice
         "compressed_payload",
-        "peer_name",  # no listener asks for a certificate yet
+        "peer_name",  # files that are there have no such column
         "ip",  # either end: src_ip and dst_ip say it
         "port",
         "size",  # length(frame)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from hepsw.accounting import Reason, SinkAccount
     from hepsw.view import View
@@ -28,9 +29,15 @@ class Sink(Protocol):
     """
 
     account: SinkAccount
+    folder: Path | None
+    """Of its spool."""
 
     def start(self) -> None:
         """Begin to deliver, inside a running loop; the far side may be away."""
+        ...
+
+    def open_spool(self) -> None:
+        """Open the spool, if there is one, now that nobody else in this process has it."""
         ...
 
     def enqueue(self, views: Sequence[View]) -> None:
@@ -42,10 +49,23 @@ class Sink(Protocol):
         """What was taken and is neither delivered nor dropped, at this moment."""
         ...
 
-    async def drain(self, seconds: float) -> None:
-        """Return when all that was taken is delivered, or after `seconds`."""
+    @property
+    def waiting(self) -> int:
+        """Octets that wait in memory and count against the budget of all sinks."""
+        ...
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether what waits can be expected to leave."""
+        ...
+
+    async def drain(self, seconds: float, *, hurry: bool = False) -> None:
+        """Return when all that was taken is delivered, or after `seconds`.
+
+        In a hurry, also as soon as what is left can go to the spool.
+        """
         ...
 
     async def close(self, reason: Reason) -> None:
-        """Stop; what is still held is counted `dropped` with the reason."""
+        """Stop; what is still held goes to the spool, or is counted `dropped` with the reason."""
         ...

@@ -29,6 +29,7 @@ from hepsw.sinks.sqlite_file import SqliteFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from hepsw.accounting import SinkAccount
     from hepsw.config.configuration import StoreSettings
@@ -73,6 +74,7 @@ class SqliteStore:
         # Of the event loop alone.
         self._unsettled = 0
         """Packets taken of whose fate nothing is known yet."""
+        self.folder: Path | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._ended = asyncio.Event()
@@ -95,6 +97,9 @@ class SqliteStore:
         self.account.state = "connecting"
         # A daemon thread: a disk that hangs for ever must not keep the process from ending.
         threading.Thread(target=self._run, name=f"store {self.name}", daemon=True).start()
+
+    def open_spool(self) -> None:
+        """Do nothing: this store has none."""
 
     def enqueue(self, views: Sequence[View]) -> None:
         """Take a batch: each packet is counted `enqueued`, or `shed` because the queue is full."""
@@ -132,7 +137,17 @@ class SqliteStore:
         in_memory = len(self._waiting)
         return Held(in_memory=in_memory, in_flight=self._unsettled - in_memory)
 
-    async def drain(self, seconds: float) -> None:
+    @property
+    def waiting(self) -> int:
+        """Nothing: this queue has limits of its own."""
+        return 0
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether the file takes rows."""
+        return self.account.state == "up"
+
+    async def drain(self, seconds: float, *, hurry: bool = False) -> None:  # noqa: ARG002 - no spool
         """Write what waits without waiting for more; return when it is done, or after `seconds`."""
         with self._changed:
             self._drains += 1

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
+import ipaddress
 import os
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from hepsw.accounting import Reason
+from hepsw.errors import DeliveryError
 from hepsw.net.batches import send_datagrams
 from hepsw.sinks.backoff import BackOff
-from hepsw.sinks.queue import FrameQueue, frames_of, octets_of
 from hepsw.sinks.resolve import LookUp, OwnListenerError, nothing_is_own
-from hepsw.sinks.sink import Held
-from hepsw.sinks.trouble import tell_down
+from hepsw.sinks.trouble import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hepsw.accounting import SinkAccount
-    from hepsw.config.models import Destination
+    from hepsw.config.configuration import DestinationSettings
+    from hepsw.config.units import Url
+    from hepsw.sinks.link import LinkOwner
+    from hepsw.sinks.queue import FrameQueue
     from hepsw.sinks.resolve import IsOwn, Target
-    from hepsw.view import View
 
 LOOK_UP_AGAIN: Final = 60.0
 """Seconds after which the name of a destination is looked up again: UDP never notices that it
@@ -39,88 +36,106 @@ SEND_BUFFER: Final = 4 << 20
 BATCH: Final = 256
 """Frames taken out of the queue at once."""
 
-log = logging.getLogger("hepsw.sinks")
 
-
-class UdpDestination:
+class UdpLink:
     """One connected socket, so that the far side's refusals are heard."""
 
     def __init__(
         self,
-        name: str,
-        settings: Destination,
-        account: SinkAccount,
+        url: Url,
+        settings: DestinationSettings,
+        queue: FrameQueue,
+        owner: LinkOwner,
         is_own: IsOwn = nothing_is_own,
     ) -> None:
-        self.name = name
-        self.account = account
-        self._url = settings.url
-        self._look_up = LookUp(settings.url, socket.SOCK_DGRAM, settings.timeout, is_own)
-        self._queue = FrameQueue(
-            settings.queue, keep_old=settings.overflow == "drop-new", account=account
-        )
+        self.url = url
+        self.queue = queue
+        self.is_up = False
+        self._owner = owner
+        self._bind = settings.bind
+        self._look_up = LookUp(url, socket.SOCK_DGRAM, settings.timeout, is_own)
         self._socket: socket.socket | None = None
         self._target: Target | None = None
         self._waiting = False
         """True while the loop watches for room in the send buffer."""
         self._broken = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
         self._task: asyncio.Task[None] | None = None
-        self._refused = False
+        self.is_refused = False
         """True from a refusal until a while of sending without one."""
         self._unrefused_since: float | None = None
         """When something was first sent after the last refusal, on the loop's clock."""
         self._listening: asyncio.TimerHandle | None = None
-        account.state = "connecting"
 
     def start(self) -> None:
         """Begin to look up and to send."""
-        self._task = asyncio.create_task(self._keep_connected(), name=f"destination {self.name}")
+        self._task = asyncio.create_task(self._keep_connected(), name=f"link to {self.url}")
 
-    def enqueue(self, views: Sequence[View]) -> None:
-        """Take a batch and send what the kernel takes at once."""
-        if self._is_open and not self._waiting and not len(self._queue):
+    def take(self, frames: list[bytes], *, make_room: bool) -> int:
+        """Send what the kernel takes at once, and keep what it does not.
+
+        While the far side refuses, it is sent to all the same: it may be back by now.
+        """
+        if self._is_open and not self._waiting and not len(self.queue):
             # Nobody stands in line: what the kernel takes need not either.
-            frames = frames_of(views)
-            self.account.enqueued += len(frames)
             self._send(frames)
-            return
-        self._queue.add_all(views)
-        self._empty.clear()
+            return len(frames)
+        taken = self.queue.add_all(frames, 0, make_room)
         if not self._waiting:
             self._flush()
+        return taken
+
+    def probe(self, frame: bytes) -> bool:
+        """Send a copy of a frame to a far side that refuses, to hear whether it does still.
+
+        Returns:
+            Whether it was sent.
+        """
+        if self._socket is None or self._broken.is_set():
+            return False
+        try:
+            self._socket.send(frame)
+        except OSError as error:
+            # A refusal here is the answer to an earlier datagram.
+            if isinstance(error, ConnectionRefusedError):
+                self._hear_refusal()
+            return False
+        if self._unrefused_since is None:
+            self._unrefused_since = asyncio.get_running_loop().time()
+        return True
 
     @property
     def _is_open(self) -> bool:
         return self._socket is not None and not self._broken.is_set()
 
     @property
-    def held(self) -> Held:
-        """What waits, and what is being written."""
-        return Held(in_memory=len(self._queue))
+    def in_flight(self) -> int:
+        """Nothing: what the kernel has is delivered."""
+        return 0
 
-    async def drain(self, seconds: float) -> None:
-        """Wait until the kernel has taken everything."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._empty.wait()
+    @property
+    def is_writing(self) -> bool:
+        """Whether frames wait for room in the send buffer."""
+        return len(self.queue) > 0
 
-    async def close(self, reason: Reason) -> None:
-        """Stop; what still waits is given up."""
+    def take_back(self) -> list[bytes]:
+        """Give up what waits."""
+        return self.queue.take_some(len(self.queue))
+
+    async def close(self) -> None:
+        """End; what waits stays in the queue."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if self._listening is not None:
             self._listening.cancel()
         self._disconnect()
-        self._queue.give_up(reason)
+        self.is_up = False
 
     async def _keep_connected(self) -> None:
         backoff = BackOff()
         while True:
             try:
-                target = (await self._look_up.targets())[0]
+                target = self._first(await self._look_up.targets())
                 if target != self._target or self._socket is None:
                     self._connect(target)
                 self._broken.clear()
@@ -133,12 +148,28 @@ class UdpDestination:
                 continue
             if not self._broken.is_set():
                 backoff.reset()
-                self.account.state = "refused" if self._refused else "up"
+                if not self.is_refused:
+                    self._up()
             with suppress(TimeoutError):
-                async with asyncio.timeout(None if self._url.address else LOOK_UP_AGAIN):
+                async with asyncio.timeout(None if self.url.address else LOOK_UP_AGAIN):
                     await self._broken.wait()
             if self._broken.is_set():
                 await asyncio.sleep(backoff.next())
+
+    def _first(self, targets: list[Target]) -> Target:
+        """Return the first address, of the family that is sent from.
+
+        Raises:
+            DeliveryError: there is none.
+        """
+        if self._bind is None:
+            return targets[0]
+        version = ipaddress.ip_address(self._bind).version
+        family = socket.AF_INET6 if version == 6 else socket.AF_INET
+        for target in targets:
+            if target.family == family:
+                return target
+        raise DeliveryError(f"no IPv{version} address, and `bind` is one")
 
     def _connect(self, target: Target) -> None:
         self._disconnect()
@@ -146,6 +177,8 @@ class UdpDestination:
         try:
             made.settimeout(0)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            if self._bind is not None:
+                made.bind((self._bind, 0))
             made.connect(target.address)
         except OSError:
             made.close()
@@ -173,11 +206,11 @@ class UdpDestination:
         """Send until the queue is empty or the kernel has no room."""
         if not self._is_open:
             return
-        while len(self._queue):
-            if not self._send(self._queue.take_some(BATCH)):
+        while len(self.queue):
+            if not self._send(self.queue.take_some(BATCH)):
                 return
         self._watch(wanted=False)
-        self._empty.set()
+        self._owner.emptied(self)
 
     def _send(self, frames: list[bytes]) -> bool:
         """Send frames; those that the kernel does not take now go to the head of the queue.
@@ -187,14 +220,14 @@ class UdpDestination:
         """
         assert self._socket is not None  # noqa: S101 - the caller has looked
         descriptor = self._socket.fileno()
-        if self._refused and self._unrefused_since is None:
+        if self.is_refused and self._unrefused_since is None:
             self._unrefused_since = asyncio.get_running_loop().time()
         at = 0
         while at < len(frames):
             try:
                 sent = send_datagrams(descriptor, frames, at, len(frames))
             except BlockingIOError:
-                self._keep(frames[at:])
+                self.queue.put_back(frames[at:])
                 self._watch(wanted=True)
                 return False
             except ConnectionRefusedError:
@@ -203,29 +236,29 @@ class UdpDestination:
                 continue
             except Exception as error:  # noqa: BLE001 - a bug too is told, and tried again
                 if isinstance(error, OSError) and error.errno == errno.EMSGSIZE:
-                    self.account.dropped[Reason.TOO_BIG] += 1
+                    self._owner.undeliverable(frames[at])
                     at += 1
                     continue
-                self._keep(frames[at:])
+                self.queue.put_back(frames[at:])
                 self._break(error)
                 return False
-            self.account.delivered += sent
-            self.account.octets += octets_of(frames, at, at + sent)
+            self._owner.delivered(frames, at, at + sent)
             at += sent
         return True
 
-    def _keep(self, frames: list[bytes]) -> None:
-        self._queue.put_back(frames)
-        self._empty.clear()
+    def _up(self) -> None:
+        if not self.is_up:
+            self.is_up = True
+            self._owner.came_up(self)
 
     def _hear_refusal(self) -> None:
-        self.account.errors["refused"] += 1
+        self._owner.account.errors["refused"] += 1
         # The frame that heard of it is sent now, so this is when its own answer is due.
         self._unrefused_since = asyncio.get_running_loop().time()
-        if not self._refused:
-            self._refused = True
-            self.account.state = "refused"
-            log.warning("%s: nobody listens at %s; sending on", self.name, self._url)
+        if not self.is_refused:
+            self.is_refused = True
+            self.is_up = False
+            self._owner.went_down(self, RefusedError("refused"))
             self._listen_later()
 
     def _listen_later(self) -> None:
@@ -247,18 +280,18 @@ class UdpDestination:
                 self._break(OSError(number, os.strerror(number)))
             since = self._unrefused_since
             if since is not None and asyncio.get_running_loop().time() - since >= QUIET:
-                self._refused = False
+                self.is_refused = False
                 self._unrefused_since = None
-                if self.account.state == "refused":
-                    self.account.state = "up"
-                log.info("%s: refused no more by %s", self.name, self._url)
+                if not self._broken.is_set():
+                    self._up()
                 return
         self._listen_later()
 
     def _break(self, error: Exception) -> None:
-        self._down(error)
         self._watch(wanted=False)
         self._broken.set()
+        self._down(error)
 
     def _down(self, error: Exception) -> None:
-        tell_down(self.account, self.name, self._url, error, "unreachable")
+        self.is_up = False
+        self._owner.went_down(self, error)

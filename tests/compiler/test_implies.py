@@ -101,7 +101,7 @@ BEFORE, BEHIND = net((0, 0, 0, 0), (127, 255, 255, 255)), net((128, 0, 0, 0), (2
         (Exists(NAME, wanted=True), Has(NAME, Starts(b""))),
         (Exists(SRC, wanted=True), Has(SRC, Between(0, 65535))),
         (Exists(SRC, wanted=False), Negation(Has(SRC, eq(1)))),
-        (Exists(WORD, wanted=True), Has(WORD, eq(b"udp", b"tcp"))),
+        (Exists(WORD, wanted=True), Has(WORD, eq(b"udp", b"tcp", b"tls"))),
         (Has(SRC, eq(1)), Lacks(SRC, eq(2))),
         (Lacks(SRC, eq(1, 2)), Lacks(SRC, eq(2))),
         (Lacks(SRC, Between(5, 65535)), Has(SRC, Between(0, 4))),

@@ -17,10 +17,12 @@ BROKEN = Path(__file__).parent / "broken"
 CASES = sorted(folder.name for folder in BROKEN.iterdir())
 ON_A_MACHINE = {
     "certificate-missing",
+    "certificate-no-pem",
     "geo-database-missing",
     "key-that-everyone-may-read",
     "secret-file-missing",
     "secret-not-set",
+    "spool-in-a-file",
 }
 """Mistakes that only the machine shows: the others are found by `--offline` too."""
 
@@ -42,6 +44,8 @@ def loaded_case(name, folder, monkeypatch):
     monkeypatch.delenv("HEPSW_NOT_SET", raising=False)
     for key in Path().glob("*.key"):
         key.chmod(0o644)
+    for file in Path().glob("*.pem"):
+        file.chmod(0o600)
     machine = Nowhere() if name in ON_A_MACHINE else None
     return load(Path("hepsw.toml"), machine, running=name.startswith("not-yet"))
 

@@ -141,18 +141,24 @@ def test_defaults():
                 "entry": "main",
                 "versions": [1, 2, 3],
                 "gzip_frames": False,
+                "max_packet": 65535,
                 "receive_buffer": "4MiB",
             }
         ],
         "destinations": {
             "a": {
                 "url": "udp://192.0.2.1",
+                "policy": "failover",
+                "key": "call",
+                "hep": "keep",
+                "compress": "keep",
                 "queue": {"packets": 8192, "bytes": "16MiB"},
                 "overflow": "drop-old",
+                "oversize": "drop",
                 "timeout": "5s",
             }
         },
-        "switch": {"dialog_ttl": "2h", "loop_guard": True},
+        "switch": {"dialog_ttl": "2h", "memory": "256MiB", "loop_guard": True},
         "reload": {"watch": True, "tests": "required"},
         "log": {"level": "info", "format": "auto"},
     }

@@ -15,7 +15,7 @@ import hepsw.daemon
 from hepsw.daemon import Daemon
 from hepsw.hep import build
 from hepsw.prove import prove
-from hepsw.sinks.udp import UdpDestination
+from hepsw.sinks.destination import Destination
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ async def test_a_sink_that_cannot_be_made_changes_nothing(daemon, monkeypatch, c
         raise RuntimeError("can't start new thread")
 
     daemon.file.write_text(daemon.file.read_text().replace("a = ", "b = "))
-    once(monkeypatch, UdpDestination, "start", broken)
+    once(monkeypatch, Destination, "start", broken)
     os.kill(os.getpid(), signal.SIGHUP)
     await until(lambda: "hepsw failed" in caplog.text)
     with socket.socket(type=socket.SOCK_DGRAM) as agent:

@@ -112,3 +112,25 @@ def test_how_long_a_datagram_may_wait(granted, seconds):
     live = udp.UdpListener.__new__(udp.UdpListener)
     live._granted = granted
     assert live._interval() == pytest.approx(seconds, rel=0.02)
+
+
+def test_what_is_not_acknowledged_is_counted(way):
+    """Octets that the far side's kernel has no room for; none when it has them, read or not."""
+    with closing(socket.socket()) as listener, closing(socket.socket()) as near:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind((HOST, 0))
+        listener.listen()
+        near.connect(listener.getsockname())
+        near.setblocking(False)
+        with closing(listener.accept()[0]) as far:
+            assert way.unacknowledged(near.fileno()) == 0
+            written = near.send(bytes(50_000))
+            left = way.unacknowledged(near.fileno())
+            assert written - 4096 <= left < written
+            while written:
+                written -= len(far.recv(written))
+            assert way.unacknowledged(near.fileno()) == 0
+    with closing(socket.socket()) as listener:
+        listener.listen()
+        with pytest.raises(OSError, match="Invalid argument"):
+            way.unacknowledged(listener.fileno())

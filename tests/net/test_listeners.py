@@ -8,80 +8,13 @@ import threading
 from contextlib import closing
 
 import pytest
+from listening import FRAME, OLD, connected, listener
 from loopback import HOST, free_port
 
 import hepsw.net.tcp
 import hepsw.net.udp
-from hepsw.accounting import Ledger
-from hepsw.config.configuration import Listener
 from hepsw.config.units import Url
-from hepsw.hep import build, encode_v1
-from hepsw.net.listeners import Listeners
-
-FRAME = build(proto_type=1, capture_id=7, payload=b"x").data
-OLD = encode_v1(
-    src_ip="192.0.2.1",
-    dst_ip="192.0.2.2",
-    src_port=1,
-    dst_port=2,
-    ip_protocol=17,
-    payload=b"x",
-)
-
-
-def listener(scheme, **settings):
-    """A listener on a free port."""
-    values = {
-        "name": "in",
-        "url": Url(scheme, HOST, free_port()),
-        "entry": "main",
-        "versions": frozenset({1, 2, 3}),
-        "gzip_frames": False,
-        "receive_buffer": 1 << 20,
-    }
-    return Listener(**{**values, **settings})
-
-
-class Running:
-    """Listeners that keep what they take."""
-
-    def __init__(self):
-        self.ledger = Ledger()
-        self.taken = []
-        self.met = []
-        self.listeners = Listeners(
-            self.ledger,
-            lambda packets, peers: self.taken.extend(zip(packets, peers, strict=True)),
-            lambda *who: self.met.append(who),
-        )
-
-    async def serve(self, *wanted):
-        """Begin, or go on, with these."""
-        bound = self.listeners.bind(wanted)
-        await self.listeners.stop_others(wanted)
-        self.listeners.settle(wanted)
-        await self.listeners.start(wanted, bound)
-
-    async def until(self, holds):
-        """Wait until something holds."""
-        async with asyncio.timeout(10):
-            while not holds():
-                await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-async def running():
-    """Listeners that are stopped, and whose account is asserted, when the test ends."""
-    made = Running()
-    yield made
-    await made.listeners.stop()
-    account = made.ledger.listener("in")
-    assert account.unaccounted == 0
-    assert account.accepted == len(made.taken)
-
-
-async def connected(url):
-    return await asyncio.open_connection(url.host, url.port)
+from hepsw.hep import build
 
 
 async def test_a_frame_that_never_ends_is_given_up(running, monkeypatch):

@@ -172,6 +172,11 @@ class Stage:
             name = step["back"]
             sink = self.stack.enter_context(closing(TcpSink(self.away[name])))
             self.sinks[name] = sink
+            # It is tried again every five seconds at most; what waits then comes first.
+            waiting = len(self.outputs[name])
+            self.switch.wait_counters(
+                lambda found: found["sinks"][name]["delivered"] == waiting, patience=20
+            )
             return
         if "save" in step:
             (self.work / step["save"]).write_text(self.texts[step["as"]])

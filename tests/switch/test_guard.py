@@ -165,15 +165,16 @@ def test_what_is_remembered_is_bounded(kind):
 
 
 def test_many_packets_between_two_turns_of_a_loop(kind):
-    """A loop is seen among as many others as the marks of them are kept for."""
+    """A loop is seen among thousands of others; seldom is its mark pushed out by theirs."""
     judge = kind()
     number, let_in = 1, 0
     for turn in range(20):
-        others = [packet(number + at) for at in range(4000)]
+        others = [packet(number + at) for at in range(2000)]
         number += len(others)
         judge.looping(others, START + turn / 10)
         let_in += judge.looping([packet(0, b"loop")], START + turn / 10) is None
-    assert let_in == 8
+    # Which marks share a place is drawn by lot: in one turn of 600 it is pushed out.
+    assert 8 <= let_in <= 11
 
 
 def test_short_frames(kind):

@@ -124,23 +124,6 @@ SHORT_WORDS: Final[dict[type[Block], str]] = {Outputs: "drop"}
 """Blocks that a word may stand for."""
 
 NOT_RUN: Final[dict[type[Block], frozenset[str]]] = {
-    Listen: frozenset({"from", "auth_key", "tls", "max_packet", "idle"}),
-    Destination: frozenset(
-        {
-            "policy",
-            "key",
-            "hep",
-            "tls",
-            "bind",
-            "compress",
-            "privacy",
-            "set",
-            "unset",
-            "auth_key",
-            "spool",
-            "oversize",
-        }
-    ),
     Store: frozenset({"layout", "partition", "keep", "spool", "columns"}),
     Switch: frozenset({"state_dir"}),
     Control: frozenset({"socket"}),
@@ -149,8 +132,6 @@ NOT_RUN: Final[dict[type[Block], frozenset[str]]] = {
 """Keys that this release judges and does not carry out: `hepsw run` refuses them by name."""
 
 SCHEMES_NOT_RUN: Final = {
-    Listen: frozenset({"tls"}),
-    Destination: frozenset({"tls", "sip"}),
     Store: frozenset({"postgres", "postgresql", "pcap", "jsonl"}),
 }
 """The schemes of urls that this release judges and does not carry out; all others are none."""

@@ -64,7 +64,9 @@ class Listen(Block):
     """The table that its packets enter first [`main`]."""
     from_: Annotated[list[str] | None, BeforeValidator(listed), Field(alias="from")] = None
     """Networks, or `"@set"`, that are heard; others are rejected [all]."""
-    auth_key: Annotated[list[Secret] | None, BeforeValidator(listed)] = None
+    auth_key: Annotated[
+        Annotated[list[Secret], Field(min_length=1)] | None, BeforeValidator(listed)
+    ] = None
     """Secrets, one of which chunk 0x000e must hold; it is not passed on [not asked for]."""
     versions: Annotated[
         list[Annotated[Literal[1, 2, 3], BeforeValidator(_version)]], Field(min_length=1)

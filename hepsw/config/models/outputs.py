@@ -77,8 +77,9 @@ class DestinationTls(Block):
 class Destination(Block):
     """`[destinations]`: where packets are relayed to.
 
-    Delivery class: UDP is best effort; TCP keeps what the kernel has not taken whole, and sends it
-    on the next connection.
+    Delivery class by scheme: UDP and `sip://` are best effort. TCP and TLS are at least once, up to
+    the far side's kernel: what a break leaves unacknowledged is sent again, on the next connection,
+    and what a dying far side had acknowledged and not read is lost.
     """
 
     urls: Annotated[list[DestinationUrl], BeforeValidator(listed), Field(alias="url", min_length=1)]

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from hepsw.config.models.block import Block, Duration
+from hepsw.config.models.block import SIZE, Block, Duration, as_written
+from hepsw.config.units import size
+
+
+def _memory(written: object) -> int:
+    allowed = size(written)
+    if not 1 << 20 <= allowed <= 1 << 40:
+        raise ValueError(f"queues hold 1MiB to 1TiB together: {written!r}")
+    return allowed
 
 
 class Switch(Block):
@@ -16,6 +24,9 @@ class Switch(Block):
     """Where state is kept that outlives the process [`state`]."""
     dialog_ttl: Annotated[Duration, Field(gt=0)] = 7200.0
     """How long `scope` remembers a call after its last packet [`2h`]."""
+    memory: Annotated[int, BeforeValidator(_memory), as_written(SIZE)] = 256 << 20
+    """What the queues of all destinations may hold together. At seven tenths of it TCP and TLS
+    listeners stop reading, as long as packets leave; beyond it queues are full [`256MiB`]."""
     loop_guard: bool = True
     """Whether the same frame, octet for octet, is dropped from the ninth time in ten seconds on,
     counted `loop` [true]."""

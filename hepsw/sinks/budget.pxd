@@ -1,0 +1,3 @@
+cdef class Budget:
+    cdef public long long limit
+    cdef public long long used
