@@ -4,6 +4,8 @@
 # Where there is a C compiler the hot modules are compiled, which takes a minute the first time;
 # HEPSW_PURE=1 leaves that out.
 
+# TESTS are arguments of pytest for `make test`: files, folders, options.
+
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -19,7 +21,7 @@ run: $(VENV)/run $(BUILT)
 	$(BIN)/hepsw run
 
 test: $(VENV)/test $(BUILT)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
 
 build: $(BUILT)
 
@@ -37,8 +39,9 @@ bench: $(VENV)/run $(BUILT)
 peers: $(VENV)/test $(BUILT)
 	$(BIN)/python -m pytest -m peer
 
-# What takes longer: the sanitizers, more cases for every property, reloads under load, and
-# 10,000,000 datagrams through both builds, which alone take half an hour on two processors.
+# What takes longer: the sanitizers, more cases for every property, reloads under load, faults in
+# their full length, and 10,000,000 datagrams through both builds. The last two take half an hour
+# each on two processors.
 proof: sanitized
 	HYPOTHESIS_PROFILE=proof $(BIN)/python -m pytest -m "proof or not peer"
 
