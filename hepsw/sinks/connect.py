@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import os
 import socket
 import struct
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hepsw.errors import DeliveryError
 from hepsw.sinks.channel import PlainChannel
+from hepsw.sinks.resolve import reachable_from
 from hepsw.sinks.tls import opened
 from hepsw.sinks.trouble import TlsError
 
@@ -56,7 +56,7 @@ async def connected(targets: Sequence[Target], way: Way) -> Channel:
     Raises:
         DeliveryError: none of them does.
     """
-    targets = _from_here(targets, way.bind)
+    targets = reachable_from(way.bind, targets)
     loop = asyncio.get_running_loop()
     end = loop.time() + way.timeout
     why: Exception | None = None
@@ -77,21 +77,6 @@ async def connected(targets: Sequence[Target], way: Way) -> Channel:
         # asyncio writes words of its own where the system has some.
         raise DeliveryError(os.strerror(why.errno) if why.errno else str(why))
     raise DeliveryError("no address")
-
-
-def _from_here(targets: Sequence[Target], bind: str | None) -> Sequence[Target]:
-    """Return the addresses that can be reached from `bind`.
-
-    Raises:
-        DeliveryError: there is none.
-    """
-    if bind is None:
-        return targets
-    version = ipaddress.ip_address(bind).version
-    family = socket.AF_INET6 if version == 6 else socket.AF_INET
-    if found := [target for target in targets if target.family == family]:
-        return found
-    raise DeliveryError(f"no IPv{version} address, and `bind` is one")
 
 
 async def _channel(target: Target, way: Way, part: float) -> Channel:

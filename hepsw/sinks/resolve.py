@@ -11,7 +11,7 @@ import asyncio
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,6 +49,21 @@ class Target(NamedTuple):
         """The address alone, without port and zone."""
         ip = ipaddress.ip_address(str(self.address[0]).partition("%")[0])
         return (ip.version == 6 and ip.ipv4_mapped) or ip
+
+
+def reachable_from(bind: str | None, targets: Sequence[Target]) -> Sequence[Target]:
+    """Return the addresses that have the family of the one that is sent from; None: all of them.
+
+    Raises:
+        DeliveryError: there is none.
+    """
+    if bind is None:
+        return targets
+    version = ipaddress.ip_address(bind).version
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    if found := [target for target in targets if target.family == family]:
+        return found
+    raise DeliveryError(f"no IPv{version} address, and `bind` is one")
 
 
 Answer = list[Target] | Exception

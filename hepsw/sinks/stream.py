@@ -30,33 +30,13 @@ from hepsw.sinks.tls import Contexts
 
 if TYPE_CHECKING:
     import ssl
-    from typing import Protocol
 
+    from hepsw.config.configuration import DestinationSettings
     from hepsw.config.units import Url
     from hepsw.sinks.channel import Channel
     from hepsw.sinks.link import LinkOwner
     from hepsw.sinks.queue import FrameQueue
     from hepsw.sinks.resolve import IsOwn
-    from hepsw.sinks.tls import TlsSettings
-
-    class StreamSettings(Protocol):
-        """What a destination is configured with."""
-
-        @property
-        def timeout(self) -> float:
-            """Seconds to connect, and without an octet acknowledged."""
-            ...
-
-        @property
-        def bind(self) -> str | None:
-            """The address to send from."""
-            ...
-
-        @property
-        def tls(self) -> TlsSettings | None:
-            """What is believed and shown."""
-            ...
-
 
 FRAMES: Final = 128
 """Frames taken out of the queue for one write: more than that seldom has room at once."""
@@ -80,7 +60,7 @@ class StreamLink:
     def __init__(  # noqa: PLR0917 - the last two are seldom given
         self,
         url: Url,
-        settings: StreamSettings,
+        settings: DestinationSettings,
         queue: FrameQueue,
         owner: LinkOwner,
         is_own: IsOwn = nothing_is_own,

@@ -11,7 +11,7 @@ import asyncio
 import re
 import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from hepsw.net.batches import unacknowledged
 from hepsw.sinks.channel import READ, ClosedError
@@ -21,6 +21,8 @@ from hepsw.sinks.trouble import TlsError
 if TYPE_CHECKING:
     import socket
     from pathlib import Path
+
+    from hepsw.config.configuration import TlsSettings
 
 RECORD: Final = 16 << 10
 """Octets that one record carries at most."""
@@ -32,30 +34,6 @@ JUDGED: Final = 1.0
 In TLS 1.3 it judges that after our part of the handshake is over. What had left in between would
 be acknowledged, and lost with every try. Servers send session tickets when they are content, and
 these end the wait; one that sends none costs this much at each connection."""
-
-
-class TlsSettings(Protocol):
-    """What a destination is configured with."""
-
-    @property
-    def ca(self) -> Path | None:
-        """Whose certificates are believed; None for those that the system trusts."""
-        ...
-
-    @property
-    def cert(self) -> Path | None:
-        """The chain that is shown."""
-        ...
-
-    @property
-    def key(self) -> Path | None:
-        """Its key; None where it is in the same file."""
-        ...
-
-    @property
-    def name(self) -> str | None:
-        """Whom the certificate must name; None for the url's host."""
-        ...
 
 
 class Contexts:

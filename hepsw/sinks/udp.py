@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import os
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from hepsw.errors import DeliveryError
 from hepsw.net.batches import send_datagrams
 from hepsw.sinks.backoff import BackOff
-from hepsw.sinks.resolve import LookUp, OwnListenerError, nothing_is_own
+from hepsw.sinks.resolve import LookUp, OwnListenerError, nothing_is_own, reachable_from
 from hepsw.sinks.trouble import RefusedError
 
 if TYPE_CHECKING:
@@ -135,7 +133,7 @@ class UdpLink:
         backoff = BackOff()
         while True:
             try:
-                target = self._first(await self._look_up.targets())
+                target = reachable_from(self._bind, await self._look_up.targets())[0]
                 if target != self._target or self._socket is None:
                     self._connect(target)
                 self._broken.clear()
@@ -155,21 +153,6 @@ class UdpLink:
                     await self._broken.wait()
             if self._broken.is_set():
                 await asyncio.sleep(backoff.next())
-
-    def _first(self, targets: list[Target]) -> Target:
-        """Return the first address, of the family that is sent from.
-
-        Raises:
-            DeliveryError: there is none.
-        """
-        if self._bind is None:
-            return targets[0]
-        version = ipaddress.ip_address(self._bind).version
-        family = socket.AF_INET6 if version == 6 else socket.AF_INET
-        for target in targets:
-            if target.family == family:
-                return target
-        raise DeliveryError(f"no IPv{version} address, and `bind` is one")
 
     def _connect(self, target: Target) -> None:
         self._disconnect()
