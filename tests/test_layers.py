@@ -23,6 +23,7 @@ RANKS = [
     "switch",
     "net",
     "sinks",
+    "recall",
     "control",
     "demo",
     "pcapfile",

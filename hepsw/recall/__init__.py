@@ -1,0 +1,1 @@
+"""Reading calls back from stores, and drawing them."""
