@@ -35,7 +35,7 @@ bench: $(VENV)/run $(BUILT)
 	$(BIN)/python bench/measure.py --json bench/build/measured.json
 	$(BIN)/python bench/rules.py
 
-# Real agents, where they are installed (kamailio, sngrep); each skips with its reason where not.
+# Real agents, where they are installed (kamailio, sipp, sngrep, tshark); others skip with a reason.
 peers: $(VENV)/test $(BUILT)
 	$(BIN)/python -m pytest -m peer
 

@@ -7,7 +7,8 @@ any other number is a bug in hepsw, and every integration test asserts that it i
 - listener: seen = kernel_dropped + rejected + shed + accepted
 - switch: accepted = routed + dropped + ended + missed
 - switch to sinks: fan_out + sum of taken_over = sum of enqueued + shed
-- sink: recovered + enqueued = delivered + dropped + handed_over + in_memory + in_spool + in_flight
+- sink: recovered + enqueued
+  = delivered + dropped + dead_lettered + handed_over + in_memory + in_spool + in_flight
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Reason(StrEnum):
     RETIRED = "retired"
     """Still waiting when a reload had removed the destination and the time to drain was over."""
     UNSTORABLE = "unstorable"
-    """The store refused this row and took its neighbours."""
+    """The store refused this packet, and it could not be written to the dead letters either."""
 
 
 @dataclass(slots=True)
@@ -165,6 +166,22 @@ class SwitchAccount:
 
 
 @dataclass(slots=True)
+class TableAccount:
+    """Rows of one table of a store."""
+
+    rows_in: int = 0
+    """Rows of the batches that were begun; what is neither committed nor dead-lettered of them is
+    being tried."""
+    committed: int = 0
+    retried: int = 0
+    """Rows written once more, because an attempt failed or its outcome was not heard of."""
+    dead_lettered: Counter[str] = field(default_factory=Counter)
+    """Rows that the table refused, by reason."""
+    last_commit: float = 0.0
+    """When rows were last committed, in seconds since the epoch."""
+
+
+@dataclass(slots=True)
 class SinkAccount:
     """Packets, from a sink's queue to the far side."""
 
@@ -176,6 +193,8 @@ class SinkAccount:
     delivered: int = 0
     """UDP: taken by the kernel. TCP and TLS: acknowledged by the far side's. Stores: committed."""
     dropped: Counter[str] = field(default_factory=Counter)
+    dead_lettered: Counter[str] = field(default_factory=Counter)
+    """Refused by a store that took their neighbours, by reason; kept in its dead letters."""
     handed_over: int = 0
     """Too big, and given to the destination that `oversize` names."""
     taken_over: int = 0
@@ -191,13 +210,21 @@ class SinkAccount:
     """Octets of the frames delivered."""
     errors: Counter[str] = field(default_factory=Counter)
     """What went wrong and was tried again: no packet was lost by it."""
+    batch_age: float = 0.0
+    """Seconds that the oldest packet which a store holds in memory has waited, when measured."""
+    altered: Counter[str] = field(default_factory=Counter)
+    """Rows changed so that the store takes them, by what stood in the way: `nul`, `utf-8` …"""
+    misplaced: Counter[str] = field(default_factory=Counter)
+    """Rows kept elsewhere than their time says, because it is too far from now."""
+    tables: dict[str, TableAccount] = field(default_factory=dict)
+    """Of a store."""
     state: str = ""
     """What the sink is doing, for a reader: `up`, `connecting`, `down: refused` …"""
 
     @property
     def unaccounted(self) -> int:
         """Packets that were taken and of which nothing else is known."""
-        told = self.delivered + self.dropped.total() + self.handed_over
+        told = self.delivered + self.dropped.total() + self.dead_lettered.total() + self.handed_over
         held = self.in_memory + self.in_spool + self.in_flight
         return self.recovered + self.enqueued - told - held
 

@@ -45,9 +45,11 @@ if TYPE_CHECKING:
     from hepsw.hep import Packet
     from hepsw.view import Peer
 
-DRAIN: Final = 10.0
+DRAIN: Final = 7.0
 """Seconds that outputs have to deliver what they hold, at the end and when a reload retires them.
-"""
+
+The end takes 10 s at most, after which a container is killed: before the drain listeners read what
+has arrived, for 0.5 s, and after it a store has 1.5 s for a batch that is being written."""
 SWITCH_INTERVAL: Final = 0.0002
 """Seconds after which a waiting thread gets the interpreter: with Python's 5 ms a busy loop leaves
 the store's writer, and a reload, next to nothing."""
@@ -353,7 +355,7 @@ class Daemon:
             which = f"{destination.policy} of " if len(destination.urls) > 1 else ""
             log.info("destination %s: %s%s", name, which, urls)
         for name, store in configuration.stores.items():
-            log.info("store %s: %s", name, store.file)
+            log.info("store %s: %s", name, store.shown)
         log.info("%s", configuration.summary)
 
 

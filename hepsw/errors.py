@@ -50,4 +50,9 @@ class DeliveryError(HepswError):
 
 
 class StoreError(DeliveryError):
-    """A store refused a batch."""
+    """A store could not be reached, or did not take a batch; it may later."""
+
+    def __init__(self, detail: str, what: str = "refused") -> None:
+        super().__init__(detail)
+        self.what = what
+        """A slug, fit for a counter's label: `connect`, `timeout`, `locked`, `full` …"""

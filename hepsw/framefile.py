@@ -2,12 +2,15 @@
 
 `hepsw send` calls `read`. The first octets tell the kind: a capture (`pcapfile`), frames back to
 back as they travel on TCP, a single HEP1, HEP2 or gzip frame; all else is text, either JSON lines
-whose objects have the octets under "hex", or lines of hex digits. Frames come out byte for byte,
-also those that no decoder takes.
+whose objects have the octets under "hex", or under "frame" in base64 as `jsonl://` stores them, or
+lines of hex digits. Frames come out byte for byte, also those that no decoder takes.
 """
 
 from __future__ import annotations
 
+import binascii
+import re
+import zlib
 from typing import Final
 
 from hepsw import pcapfile
@@ -20,6 +23,9 @@ SKIPS: Final = pcapfile.SKIPS | {"stream-rest": "without a whole frame at the en
 
 _MAGICS: Final = (b"HEP3", b"EEP3", b"EEP1")
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+_GZIP_WINDOW: Final = 31
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+"""No others: a text in JSON may hold those that `splitlines` knows besides."""
 
 
 def read(data: bytes) -> Capture:
@@ -35,11 +41,21 @@ def read(data: bytes) -> Capture:
         return pcapfile.read(data)
     if data.startswith(_MAGICS):
         return Capture(tuple(_stream(data)), {})
-    if is_hep(data) and len(data) <= MAX_TOTAL_LENGTH:
+    is_packed = data.startswith(_GZIP_MAGIC)
+    if is_hep(data) and len(data) <= MAX_TOTAL_LENGTH and not (is_packed and _is_file(data)):
         return Capture((data,), {})
-    if data.startswith(_GZIP_MAGIC):
-        raise DecodeError("file-kind", 0, "octet 0: gzip and too long for a frame: unpack it first")
+    if is_packed:
+        raise DecodeError("file-kind", 0, "octet 0: gzip, and no frame: unpack it first")
     return _text(data)
+
+
+def _is_file(packed: bytes) -> bool:
+    """Return whether gzip holds a capture or JSON lines, as the stores write them, and no frame."""
+    try:
+        opening = zlib.decompressobj(_GZIP_WINDOW).decompress(packed, 4)
+    except zlib.error:
+        return False
+    return opening.startswith(b"{") or pcapfile.is_capture(opening)
 
 
 def _stream(data: bytes) -> list[bytes]:
@@ -53,7 +69,7 @@ def _stream(data: bytes) -> list[bytes]:
 
 def _text(data: bytes) -> Capture:
     try:
-        lines = data.decode("utf-8-sig").splitlines()
+        lines = _LINE_END.split(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DecodeError(
             "file-kind", error.start, f"octet {error.start}: neither HEP, nor pcap, nor text"
@@ -85,9 +101,15 @@ def _json_line(line: str, number: int) -> tuple[bytes, bool]:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise DecodeError("file-json", 0, f"line {number}: not JSON ({error})") from None
-    if not isinstance(value, dict) or not isinstance(value.get("hex"), str):
-        raise DecodeError("file-json", 0, f'line {number}: no text under "hex"')
-    return _unhex(value["hex"], number), value.get("kind") == "stream"
+    known = value if isinstance(value, dict) else {}
+    frame = known.get("frame")
+    if isinstance(frame, dict) and isinstance(frame.get("base64"), str):
+        return _unbase64(frame["base64"], number), False
+    if not isinstance(known.get("hex"), str):
+        raise DecodeError(
+            "file-json", 0, f'line {number}: no text under "hex", no base64 under "frame"'
+        )
+    return _unhex(known["hex"], number), known.get("kind") == "stream"
 
 
 def _unhex(text: str, number: int) -> bytes:
@@ -95,3 +117,10 @@ def _unhex(text: str, number: int) -> bytes:
         return bytes.fromhex(text)
     except ValueError:
         raise DecodeError("file-hex", 0, f"line {number}: not octets in hex digits") from None
+
+
+def _unbase64(text: str, number: int) -> bytes:
+    try:
+        return binascii.a2b_base64(text.encode(), strict_mode=True)
+    except ValueError:
+        raise DecodeError("file-base64", 0, f"line {number}: not octets in base64") from None

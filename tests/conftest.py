@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from databases import SERVERS, Postgres, binaries
 from hypothesis import HealthCheck, settings
 from stale import stale
 
@@ -65,3 +66,38 @@ def sip():
         correlation_id="a84b4c76e66710@pbx.example",
         payload=b"OPTIONS sip:probe@198.51.100.20 SIP/2.0\r\nCall-ID: a84b@pbx.example\r\n\r\n",
     )
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL that all tests share which do not stop it."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres):
+    """A database of the test's own."""
+    made = postgres.create()
+    yield made
+    made.drop()
+
+
+@pytest.fixture(scope="session", params=SERVERS)
+def any_postgres(request):
+    """One PostgreSQL after the other, those of `databases.SERVERS`."""
+    if request.param == SERVERS[0]:
+        yield request.getfixturevalue("postgres")
+        return
+    if binaries(request.param) is None:
+        pytest.skip(f"no PostgreSQL of {request.param} here")
+    with Postgres(request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def any_database(any_postgres):
+    """A database of the test's own, on one server after the other."""
+    made = any_postgres.create()
+    yield made
+    made.drop()

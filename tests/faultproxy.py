@@ -45,6 +45,9 @@ class Faults:
     """How: `reset`, `close` (an end as any other), or `half` (we say no more, and read on)."""
     corrupt_at: int | None = None
     """The octet of each connection, counted from 0, of which one bit is turned round."""
+    mute_after: bytes | None = None
+    """Once the near side has sent this, nothing that the far side says over that connection comes
+    back: it was heard, and nobody knows."""
 
 
 class FaultProxy:
@@ -65,6 +68,8 @@ class FaultProxy:
         """How many the near side has sent that we have read."""
         self.passed = 0
         """How many of them the far side was given."""
+        self.muted = 0
+        """How many connections have had `mute_after`."""
         self._far_port = far_port
         self._links = set()
         self._fillers = []
@@ -190,6 +195,9 @@ class _Link:
         self._far.setblocking(False)
         self._read = self._passed = 0
         self._allowed = proxy.faults.cut_after
+        self._is_muted = False
+        self._end = b""
+        """The last octets read: what is looked for may come in two pieces."""
         self._tasks = []
         self._ahead = asyncio.Queue(AHEAD)
 
@@ -227,6 +235,7 @@ class _Link:
                     octets = self.near.recv(size)
             self._read += len(octets)
             self._proxy.octets += len(octets)
+            self._look_for_the_last_word(octets)
             await self._ahead.put((loop.time() + self._proxy.faults.delay, octets))
             if not octets:
                 return
@@ -246,6 +255,17 @@ class _Link:
                 return
             while self._proxy.faults.stall:
                 await asyncio.sleep(TURN)
+
+    def _look_for_the_last_word(self, octets):
+        word = self._proxy.faults.mute_after
+        if word is None or self._is_muted:
+            self._end = b""
+            return
+        self._end += octets
+        if word in self._end:
+            self._is_muted = True
+            self._proxy.muted += 1
+        self._end = self._end[-len(word) :]
 
     async def _pass_on(self):
         loop = asyncio.get_running_loop()
@@ -301,7 +321,8 @@ class _Link:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
             while octets := await loop.sock_recv(self._far, READ):
-                await loop.sock_sendall(self.near, octets)
+                if not self._is_muted:
+                    await loop.sock_sendall(self.near, octets)
             self.near.shutdown(socket.SHUT_WR)
             return
         self.cut("reset")

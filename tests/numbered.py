@@ -16,6 +16,8 @@ _SIP = (
     b"Content-Type: text/plain\r\n\r\n"
 )
 _LEAST = _HEAD.size + len(_SIP) - 2 + _ID
+HEAD = _HEAD.size
+"""Octets of a frame before its payload."""
 SIZE = 500
 """Octets of a frame, unless a test wants another size."""
 
@@ -32,9 +34,7 @@ class Number(NamedTuple):
 def frame(source, at, time_us, size=SIZE):
     """Return the frame of a number; `size` is the whole frame's, at least 300."""
     identity = IDENTITY.format(source, at).encode()
-    payload = _SIP % identity
-    filler = size - _LEAST
-    payload += (identity * (filler // _ID + 1))[:filler]
+    payload = _payload(identity, size - _HEAD.size)
     seconds, microseconds = divmod(time_us, 1_000_000)
     chunks = (
         *(0, 0x01, 7, 2),
@@ -51,6 +51,26 @@ def frame(source, at, time_us, size=SIZE):
         *(0, 0x0F, 6 + len(payload)),
     )
     return _HEAD.pack(b"HEP3", _HEAD.size + len(payload), *chunks) + payload
+
+
+def payload_of(source, at, size):
+    """Return the payload of the frame of a number; `size` is the payload's."""
+    return _payload(IDENTITY.format(source, at).encode(), size)
+
+
+def _payload(identity, size):
+    text = _SIP % identity
+    filler = size - len(text)
+    return text + (identity * (filler // _ID + 1))[:filler]
+
+
+def identified(identity):
+    """Return source and number of an identity, which may be anything; None if it is no such."""
+    try:
+        source, at = (int(part, 16) for part in identity.partition("@")[0].split("-"))
+    except ValueError:
+        return None
+    return (source, at) if IDENTITY.format(source, at) == identity else None
 
 
 def number_of(octets):

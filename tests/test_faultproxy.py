@@ -171,6 +171,29 @@ def test_corrupt(proxy, ends):
     assert (came[777] ^ SENT[777]).bit_count() == 1
 
 
+def test_mute(proxy, ends):
+    """After a word, in one piece or two, the far side hears all and is not heard any more."""
+    for pieces in ((b"say; COMMIT;",), (b"say; COM", b"MIT;")):
+        proxy.faults.mute_after = b"COMMIT"
+        near, there = ends()
+        near.sendall(b"begin")
+        assert read(there, 5) == b"begin"
+        there.sendall(b"so be it")
+        assert read(near, 8) == b"so be it"
+        before = proxy.muted
+        for piece in pieces:
+            near.sendall(piece)
+            read(there, len(piece))
+        assert proxy.muted == before + 1
+        there.sendall(b"done")
+        near.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            near.recv(1)
+        proxy.cut("close")
+        near.settimeout(PATIENCE)
+        assert near.recv(1) == b""
+
+
 def test_refusing_and_healing(proxy, ends):
     """Refused, connections that there are go on; healed, at the same port, new ones too."""
     near, there = ends()

@@ -1,8 +1,10 @@
 """Frames come out of captures as they went in; broken files say where they are broken."""
 
+import gzip
 import io
 import random
 import struct
+from base64 import b64encode
 
 import dpkt
 import pytest
@@ -265,6 +267,17 @@ def test_other_files():
     assert framefile.read(stream.encode()) == framefile.Capture((FRAMES[0],), {"stream-rest": 1})
 
 
+def test_stored():
+    """What a store of JSON lines wrote is read back, whatever a text holds that ends lines."""
+    lines = [
+        f'{{"call": "\u2028\u0085", "frame": {{"base64": "{b64encode(frame).decode()}"}}}}'
+        for frame in (*FRAMES, V1)
+    ]
+    for end in ("\n", "\r\n"):
+        read = framefile.read(end.join((*lines, "")).encode())
+        assert read == framefile.Capture((*FRAMES, V1), {})
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -273,6 +286,12 @@ def test_other_files():
         (b"00\n0g\n", "line 2: not octets"),
         (b'{"hex": 1}', "line 1: no text"),
         (b'{"hex": ', "line 1: not JSON"),
+        (gzip.compress(b'{"hex": ""}'), "octet 0: gzip, and no frame"),
+        (gzip.compress(b"\xd4\xc3\xb2\xa1" + bytes(20)), "octet 0: gzip, and no frame"),
+        (b'{"frame": "SEVQ"}', "line 1: no text"),
+        (b'{"frame": {"base64": 1}}', "line 1: no text"),
+        (b'{"frame": {"base64": "SEVQ*"}}', "line 1: not octets in base64"),
+        ('{"frame": {"base64": "é"}}'.encode(), "line 1: not octets in base64"),
         (b"\xff\xfe", "octet 0: neither"),
         (b"\x1f\x8b" + bytes(70000), "unpack it"),
     ],

@@ -25,7 +25,11 @@ COMMANDS: Final = {
     "explain": "Tell where a packet goes, and why.",
     "graph": "Draw tables, rules and outputs, and where payloads are first read.",
     "dump": "Print the merged configuration as one text.",
+    "store": "Look after a store: create it, look at it, and see to what it refused.",
     "schema": "Print the JSON schema of configuration files, for editors.",
+    "calls": "List the calls in a store.",
+    "flow": "Draw a call as a ladder.",
+    "export": "Write a call as a pcap file.",
     "send": "Send demo traffic, or packets from a file, to a listener.",
 }
 """Every command with the line that `hepsw --help` shows; `cli/NAME.py` has a function `command`."""

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hepsw.cli import exits
+from hepsw.cli.databases import ask_databases
 from hepsw.cli.paths import ConfigOption, config_file
 from hepsw.config.codes import CODES, explanation
 from hepsw.config.diagnostics import Severity, render, to_json
+from hepsw.config.problems import Report
 from hepsw.config.spelling import did_you_mean
 from hepsw.control.collector import no_full_collections
 from hepsw.net.machine import ThisMachine
@@ -40,7 +42,8 @@ def command(
     offline: Annotated[
         bool,
         typer.Option(
-            "--offline", help="Leave out what depends on this machine: names, addresses, set files."
+            "--offline",
+            help="Leave out what depends on this machine: names, addresses, files, databases.",
         ),
     ] = False,
     explain: Annotated[
@@ -65,6 +68,8 @@ def command(
     with no_full_collections():
         proven = prove(config_file(config), None if offline else ThisMachine())
     loaded = proven.loaded
+    if not offline and loaded.configuration is not None:
+        ask_databases(loaded.configuration, Report(loaded.sources))
     found = loaded.problems.sorted()
     if output is Format.JSON:
         sys.stdout.write(to_json(found).decode() + "\n")

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         DestinationSettings,
         Listener,
         Rule,
-        StoreSettings,
         Table,
     )
     from hepsw.config.models import Trace
@@ -161,18 +160,11 @@ def _miss(configuration: Configuration, table: Table) -> str:
 
 def _outputs(configuration: Configuration) -> Iterator[str]:
     for name, store in configuration.stores.items():
-        yield f"store {name}: {_store(store)}"
+        yield f"store {name}: {store.shown}"
     for name, destination in configuration.destinations.items():
         yield f"destination {name}: {_destination(destination)}"
     for name, trace in configuration.traces.items():
         yield f"trace {name}{_off(trace)}: {', '.join(trace.to)}"
-
-
-def _store(store: StoreSettings) -> str:
-    """Write where a store is; of a database only that it is one, since its url holds a password."""
-    if store.scheme == "postgres":
-        return "a database on Postgres"
-    return str(store.file) if store.scheme == "sqlite" else f"{store.scheme}://{store.file}"
 
 
 def _destination(destination: DestinationSettings) -> str:

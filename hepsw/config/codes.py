@@ -1034,6 +1034,48 @@ homer = "udp://192.0.2.10:9060"
     ),
     # --- 3xx: how it hangs together ---
     Code(
+        "HEP219",
+        "a database that does not let hepsw in",
+        WARNING,
+        cause=(
+            "The database of a store does not answer, or refuses the login; its words follow.",
+            "hepsw starts all the same: rows wait in memory or the spool until it answers.",
+            "`hepsw check` alone asks, for three seconds at most, and not with `--offline`.",
+        ),
+        example=f"""\
+{LISTEN}
+[stores.homer]
+url = "postgres://hepsw@127.0.0.1:1/homer"
+layout = "homer7"
+""",
+        cure=(
+            "Start the database, and look at host, port, user and password of the url.",
+            "Who may log in from where stands in pg_hba.conf of the database.",
+        ),
+        mend=(Mend("127.0.0.1:1/", "127.0.0.1:5432/"),),
+    ),
+    Code(
+        "HEP220",
+        "a folder that cannot be written to",
+        WARNING,
+        cause=(
+            "The folder of a store's file, of a spool or of dead letters is not to be written to.",
+            "Or it cannot be made, because what stands above it is no folder or is not ours.",
+            "hepsw starts and tries again; until then packets wait, or are given up.",
+        ),
+        example=f"""\
+{LISTEN}
+[stores.packets]
+url = "sqlite://packets/hep.db"
+""",
+        beside=(File("packets", "not a folder\n"),),
+        cure=(
+            "Make the folder, and give it to the user that hepsw runs as.",
+            "Where you check as somebody else than that user, check as that user.",
+        ),
+        mend=(Mend("sqlite://packets/", "sqlite://store/"),),
+    ),
+    Code(
         "HEP301",
         "unreachable rule",
         WARNING,

@@ -111,14 +111,55 @@ class DestinationSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """A store with its file name made absolute."""
+class Keep:
+    """How much a store keeps; nothing set: all."""
 
+    seconds: float | None = None
+    octets: int | None = None
+    profiles: tuple[tuple[str, float], ...] = ()
+    """Seconds by profile; the profiles not named here follow `default`, if that is."""
+
+    def of(self, profile: str) -> float | None:
+        """Return for how many seconds packets of a profile are kept; None: for ever."""
+        if not self.profiles:
+            return self.seconds
+        named = dict(self.profiles)
+        return named.get(profile, named.get("default"))
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """A store with every name resolved; a url is absent where there is no machine."""
+
+    name: str
     scheme: str
     """`sqlite`, `pcap`, `jsonl` or `postgres`."""
     file: Path
-    """An empty path for a database."""
+    """Absolute, parts of the time in it for `pcap` and `jsonl`; an empty path for a database."""
     batch: Batch
+    url: Concealed | None = None
+    """Of a database."""
+    layout: Literal["homer7", "hepsw"] = "hepsw"
+    partition: float = 86400.0
+    """Seconds that one partition of a database holds."""
+    keep: Keep = Keep()
+    rotate: int | None = None
+    """Octets after which a file is followed by another."""
+    spool: Spool | None = None
+    """Its path is absolute."""
+    columns: tuple[tuple[str, Template], ...] = field(default=(), compare=False)
+    """Further columns, their names allowed in every medium."""
+    meaning: str = field(default="", repr=False)
+    """All that `columns` are made of, as text; see `DestinationSettings`."""
+    letters: Path | None = None
+    """The file of its dead letters, absolute; None: they are dropped."""
+
+    @property
+    def shown(self) -> str:
+        """Where it keeps packets, for people; of a database nothing that its url says."""
+        if self.scheme == "postgres":
+            return f"a database on Postgres, layout {self.layout}"
+        return str(self.file) if self.scheme == "sqlite" else f"{self.scheme}://{self.file}"
 
 
 class Flow(Enum):

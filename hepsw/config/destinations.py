@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from hepsw.config.certificates import check_shown
 from hepsw.config.configuration import DestinationSettings, TlsSettings
 from hepsw.config.files import fingerprint
+from hepsw.config.meaning import meaning
 from hepsw.config.template import Template
 from hepsw.fields import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from pathlib import Path as FilePath
 
     from hepsw.config import models
     from hepsw.config.configuration import Edit
@@ -82,8 +82,10 @@ class DestinationReader:
             self._bind(written.bind, written, (*path, "bind"))
         spool = written.spool
         if spool is not None:
-            folder = self._environment.folder(spool.path, (*path, "spool", "path"))
+            place = (*path, "spool", "path")
+            folder = self._environment.folder(spool.path, place)
             if folder is not None:
+                self._environment.can_write(folder, place)
                 spool = spool.model_copy(update={"path": str(folder)})
         key = self._reader.field(written.key, (*path, "key")) or CATALOGUE["call"]
         edits = self._reader.edits(written.set, written.unset, path)
@@ -141,19 +143,7 @@ class DestinationReader:
             fields.append(edit.field)
             if isinstance(edit.value, Template):
                 fields += edit.value.fields
-        sources = self._report.sources
-        told: list[object] = [written.key, written.set, written.unset]
-        for field in fields:
-            if field.name.startswith(("map.", "geo.")):
-                # Their entries may come from sets and files, and be looked up by any field.
-                blocks = ("maps", "sets", "chunks", "proto_types", "geo")
-                told += [sources.data.get(block) for block in blocks]
-                told += [
-                    (str(file), held) for file, held in sources.files.items() if _is_data(file)
-                ]
-                break
-            told += [field.name, field.kind, field.key, field.edit, field.octets, field.names]
-        return repr(told)
+        return meaning([written.key, written.set, written.unset], fields, self._report.sources)
 
     def _tls(
         self, written: models.DestinationTls | None, schemes: set[str], path: Path
@@ -215,11 +205,6 @@ class DestinationReader:
             self._report.unknown("HEP201", "destination", target, place, known)
         elif target == name:
             self._report.error("HEP106", "what is too big for it is too big for itself", place)
-
-
-def _is_data(file: FilePath) -> bool:
-    """Tell what sets and databases are read from, from the files of the language."""
-    return file.suffix != ".toml"
 
 
 def _check_circles(destinations: Mapping[str, models.Destination], report: Report) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from hepsw.config.effective import effective
+from hepsw.config.forms import default_form
 from hepsw.config.hiding import hidden
+from hepsw.config.models import Switch
 from hepsw.config.writing import toml_text
 
 if TYPE_CHECKING:
@@ -56,9 +58,17 @@ def dump(sources: Sources, *, defaults: bool = False) -> str:
         sources: what was read.
         defaults: write every default too.
     """
-    data = effective(sources.data) if defaults else sources.data
+    data = effective(sources.data) if defaults else _placed(sources.data)
     absolute = {block: _absolute(value, (block,), sources) for block, value in data.items()}
     return toml_text(hidden(absolute))
+
+
+def _placed(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write where stores keep state: beside the main file unless somebody says otherwise."""
+    switch = data.get("switch", {})
+    if not data.get("stores") or "state_dir" in switch:
+        return data
+    return {**data, "switch": {**switch, "state_dir": default_form(Switch, "state_dir")}}
 
 
 def _absolute(value: Any, path: Path, sources: Sources) -> Any:

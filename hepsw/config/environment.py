@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hepsw.concealed import Concealed
 from hepsw.config.files import fingerprint, read_file
+from hepsw.config.sources import printed
 
 if TYPE_CHECKING:
     from pathlib import Path as FilePath
@@ -85,22 +86,44 @@ class Environment:
         told = "\n".join("" if file is None else fingerprint(file) for file in files)
         return hashlib.sha256(told.encode()).hexdigest()
 
-    def folder(self, name: str, path: Path, *, tell: bool = True) -> FilePath | None:
+    def folder(
+        self, name: str, path: Path, verb: str = "spool to", *, tell: bool = True
+    ) -> FilePath | None:
         """Return the folder of a name, made absolute; None, and a report, where it can be none."""
         try:
             folder = (self.report.sources.folder(path) / name).resolve()
             if self.offline:
                 return folder
-            # It may be made at the start: then the nearest that is there has to be a folder.
-            there = next(at for at in (folder, *folder.parents) if at.exists())
+            there = _nearest(folder)
             if there.is_dir():
                 return folder
             why = f"{there.name} is no folder"
         except (OSError, RuntimeError, ValueError) as error:  # a circle of links; a NUL
             why = str(error)
         if tell:
-            self.report.error("HEP106", f"cannot spool to {name}: {why}", path)
+            self.report.error("HEP106", f"cannot {verb} {name}: {why}", path)
         return None
+
+    def can_write(self, folder: FilePath, path: Path) -> None:
+        """Warn of an absolute folder that is not to be written to, nor to be made.
+
+        Not an error: who checks may be somebody else than who runs, and rights come and go.
+        """
+        if self.offline:
+            return
+        try:
+            there = _nearest(folder)
+            why = "no folder" if not there.is_dir() else "not to be written to"
+            if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+                return
+        except OSError as error:
+            there, why = folder, error.strerror or str(error)
+        self.report.warning(
+            "HEP220",
+            f"{printed(there)} is {why}",
+            path,
+            "whoever runs hepsw must be able to write there; it tries again until it can",
+        )
 
     def _read(self, code: str, name: str, path: Path) -> bytes | None:
         try:
@@ -119,3 +142,8 @@ class Environment:
             self.report.warning(
                 "HEP406", f"everyone on this machine may read {name}", path, f"chmod o= {name}"
             )
+
+
+def _nearest(folder: FilePath) -> FilePath:
+    """Return a folder, or the nearest above it that is there: the rest is made at the start."""
+    return next(at for at in (folder, *folder.parents) if at.exists())

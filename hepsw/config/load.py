@@ -34,7 +34,6 @@ from hepsw.config.outputs import (
     check_spools,
     check_traces,
     read_profiles,
-    read_stores,
 )
 from hepsw.config.payload import check_payload
 from hepsw.config.problems import Report
@@ -42,6 +41,7 @@ from hepsw.config.rules import RuleReader
 from hepsw.config.sets import read_sets
 from hepsw.config.sources import read_sources
 from hepsw.config.spelling import did_you_mean
+from hepsw.config.stores import StoreReader
 from hepsw.config.validate import salvaged, unknown_block, validated
 from hepsw.fields import CATALOGUE, GROUPS, chunk_field
 from hepsw.hep import ChunkKey, ChunkType
@@ -145,7 +145,6 @@ class _Loader:
         environment = Environment(report, offline=offline)
         destinations = self._named("destinations", models.Destination)
         written_stores = self._named("stores", models.Store)
-        stores = read_stores(written_stores, environment, report)
         for name in self._block("stores").keys() & self._block("destinations").keys():
             report.key_error(
                 "HEP102", f"a destination and a store are both called `{name}`", ("stores", name)
@@ -199,11 +198,18 @@ class _Loader:
             profiles=profiles,
             privacy=self._block("privacy").keys(),
         ).read(destinations)
+        switch: models.Switch = settings["switch"]
+        state = environment.folder(
+            switch.state_dir,
+            ("switch", "state_dir"),
+            "keep state in",
+            tell=bool(written_stores),  # nobody else keeps any
+        )
+        if state is not None:
+            switch = switch.model_copy(update={"state_dir": str(state)})
+        stores = StoreReader(reader, environment, state).read(written_stores)
         check_spools(destinations, written_stores, environment, report)
         check_exposure(destinations, self.machine, report)
-        for name, store in written_stores.items():
-            for column, template in store.columns.items():
-                reader.template(template, ("stores", name, "columns", column))
         # What could not be read may be just what uses the others.
         if not report.problems.has_errors:
             self._unused(names, reader)
@@ -214,7 +220,7 @@ class _Loader:
             traces=traces,
             tables=read_tables,
             cases=tuple(found),
-            switch=settings["switch"],
+            switch=switch,
             reload=settings["reload"],
             log=settings["log"],
             files=self.sources.files,

@@ -1,15 +1,14 @@
-"""Stores, traces and privacy profiles, and what all outputs have in common."""
+"""Traces and privacy profiles, and what all outputs have in common."""
 
 from __future__ import annotations
 
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
-from hepsw.config.configuration import StoreSettings
 from hepsw.privacy import PrivacyProfile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from pathlib import Path as FilePath
 
     from hepsw.config import models
     from hepsw.config.environment import Environment
@@ -17,41 +16,6 @@ if TYPE_CHECKING:
     from hepsw.config.problems import Report
     from hepsw.config.rules import RuleReader
     from hepsw.config.units import Url
-
-
-def read_stores(
-    stores: Mapping[str, models.Store], environment: Environment, report: Report
-) -> dict[str, StoreSettings]:
-    """Return the stores with their files made absolute; two of them never write to one file."""
-    read: dict[str, StoreSettings] = {}
-    for name, store in stores.items():
-        path = ("stores", name)
-        if not isinstance(store.url, str):
-            environment.secret(store.url, (*path, "url"))
-            read[name] = StoreSettings("postgres", FilePath(), store.batch)
-            continue
-        scheme, _, written = store.url.partition("://")
-        if scheme.startswith("postgres"):
-            if "@" in written and ":" in written.partition("@")[0]:
-                report.warning(
-                    "HEP405",
-                    "a secret stands in the configuration",
-                    (*path, "url"),
-                    'write the url as { env = "X" } or { file = "…" }',
-                )
-            read[name] = StoreSettings("postgres", FilePath(), store.batch)
-            continue
-        try:
-            file = (report.sources.folder(path) / written).resolve()
-        except (OSError, RuntimeError) as error:
-            report.error("HEP106", f"no file {written}: {error}", (*path, "url"))
-            continue
-        if file in {source.resolve() for source in report.sources.files}:
-            report.error("HEP106", f"{written} is a file of this configuration", path)
-        if any(other.file == file for other in read.values()):
-            report.error("HEP102", f"two stores write to {written}", (*path, "url"))
-        read[name] = StoreSettings(scheme, file, store.batch)
-    return read
 
 
 def check_traces(
@@ -79,8 +43,8 @@ def check_spools(
             if output.spool is None:
                 continue
             path = (block, name, "spool", "path")
-            # Of a destination, what cannot be a folder was reported when it was read.
-            folder = environment.folder(output.spool.path, path, tell=block == "stores")
+            # What cannot be a folder was reported when the output was read.
+            folder = environment.folder(output.spool.path, path, tell=False)
             if folder is None:
                 continue
             if folder in owners:

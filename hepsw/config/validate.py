@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from hepsw.config.models import BLOCKS, SETTINGS, Block, blocks
+from hepsw.config.models.block import UnfitError
 from hepsw.config.spelling import did_you_mean
 from hepsw.config.units import duration_text
 
@@ -81,10 +82,13 @@ def _report(model: type[Block], found: ErrorDetails, path: Path, report: Report)
         case "extra_forbidden":
             _unknown_key(_model_at(model, steps[:-1]), place, report)
         case "missing":
-            block = ".".join(str(step) for step in path if not isinstance(step, int))
+            block = ".".join(str(step) for step in place[:-1] if not isinstance(step, int))
             report.key_error("HEP107", f"`{steps[-1]}` is missing in `{block}`", place[:-1])
         case "value_error":
-            report.error("HEP106", str(context["error"]), place)
+            error = context["error"]
+            unfit = isinstance(error, UnfitError)
+            tell = report.key_error if unfit and error.at_key else report.error
+            tell("HEP106", str(error), place, error.cure if unfit else None)
         case "literal_error":
             legal = [
                 word.strip("'\" ") for word in context["expected"].replace(" or ", ",").split(",")

@@ -7,6 +7,7 @@ while the packets go on.
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -31,6 +32,7 @@ def one_line(ledger: Snapshot) -> str:
         return sum(sum(count.values()) if isinstance(count, dict) else count for count in found)
 
     switch = ledger["switch"]
+    dead = total("sinks", "dead_lettered")
     return (
         f"{total('listeners', 'seen'):,} seen: "
         f"{total('listeners', 'kernel_dropped'):,} dropped by the kernel, "
@@ -38,7 +40,8 @@ def one_line(ledger: Snapshot) -> str:
         f"{switch['routed']:,} routed, {sum(switch['dropped'].values()):,} dropped, "
         f"{switch['ended']:,} ended, {switch['missed']:,} missed; "
         f"{total('sinks', 'delivered'):,} delivered, "
-        f"{total('sinks', 'dropped', 'shed'):,} given up by outputs; "
+        f"{total('sinks', 'dropped', 'shed'):,} given up by outputs"
+        f"{f', {dead:,} dead-lettered' if dead else ''}; "
         f"unaccounted {ledger['unaccounted']}"
     )
 
@@ -65,6 +68,7 @@ def as_tables(ledger: Snapshot, width: int | None) -> str:
         _switch(ledger["switch"]),
         *_counted(ledger["switch"]),
         _sinks(ledger["sinks"]),
+        *_stores(ledger["sinks"]),
     )
     with console.capture() as text:
         for table in tables:
@@ -184,6 +188,48 @@ def _sinks(accounts: Snapshot) -> Table:
             account["state"],
         )
     return table
+
+
+def _stores(accounts: Snapshot) -> Iterator[Table]:
+    """Yield the tables of the stores that have written; nothing if there is none."""
+    stores = {name: account for name, account in accounts.items() if account["tables"]}
+    if not stores:
+        return
+    table = _table(
+        "stores",
+        "",
+        "rows in",
+        "committed",
+        "retried",
+        "dead-lettered",
+        "last commit (UTC)",
+        "batch age",
+        "altered",
+        "misplaced",
+    )
+    for name, account in stores.items():
+        of_store = (
+            f"{account['batch_age']:,.1f} s",
+            _reasons(account["altered"]),
+            _reasons(account["misplaced"]),
+        )
+        for title, rows in account["tables"].items():
+            table.add_row(
+                f"{name}/{title}",
+                f"{rows['rows_in']:,}",
+                f"{rows['committed']:,}",
+                f"{rows['retried']:,}",
+                _reasons(rows["dead_lettered"]),
+                _when(rows["last_commit"]),
+                *of_store,
+            )
+            of_store = ("", "", "")  # said once, of all its tables
+    yield table
+
+
+def _when(seconds: float) -> str:
+    """Write a moment; nothing as `never`."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}" if seconds else "never"
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

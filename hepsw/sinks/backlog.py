@@ -27,10 +27,6 @@ WINDOW: Final = 1024
 """Packets read from the spool and not delivered yet, at most."""
 REPLAY_PER_S: Final = 20_000
 """Packets replayed in a second at most, so that live ones find the processor free."""
-OPENING: Final = 0.5
-"""Seconds that the end waits for a spool which is being opened: then what waits can go there."""
-OPENING_LOOK: Final = 0.005
-"""Seconds between two looks then."""
 BEHIND: Final = 0.005
 """Seconds that replay waits for live traffic, before it looks again."""
 
@@ -131,15 +127,8 @@ class Backlog:
         return taken
 
     async def add_last(self, frames: list[bytes]) -> int:
-        """Take what is left at the end, and return how many: all, or none.
-
-        A spool that is being opened is waited for a little.
-        """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + OPENING
-        while frames and self._spool.is_opening and loop.time() < end:
-            await asyncio.sleep(OPENING_LOOK)
-        return self._spool.add_last(frames)
+        """Take what is left at the end, and return how many: all, or none."""
+        return await self._spool.add_last(frames)
 
     def wake(self) -> None:
         """Look again whether there is something to replay."""

@@ -12,14 +12,19 @@ HEALTHY: Final = 10.0
 
 
 class BackOff:
-    """Doubles from 0.1 s to 5 s, with jitter: a thousand switches must not come back as one."""
+    """Doubles from 0.1 s to 5 s, with jitter: a thousand switches must not come back as one.
 
-    def __init__(self) -> None:
+    Args:
+        longest: seconds, instead of the 5.
+    """
+
+    def __init__(self, longest: float = LONGEST) -> None:
+        self._longest = longest
         self._tries = 0
 
     def next(self) -> float:
         """Return the seconds to wait now."""
-        ceiling: float = min(LONGEST, FIRST * 2.0**self._tries)
+        ceiling: float = min(self._longest, FIRST * 2.0**self._tries)
         self._tries = min(self._tries + 1, 16)
         return random.uniform(ceiling / 10, ceiling)  # noqa: S311 - spreads load, guards nothing
 

@@ -317,11 +317,16 @@ class Destination:
         """Wake up who waits for the end."""
         self._emptied.set()
 
-    def _tell_state(self) -> None:
+    @property
+    def state(self) -> str:
+        """What the links do, and what is wrong with the spool."""
         state = self._state_of_links()
         if self._backlog is not None and self._backlog.trouble:
-            state = f"{state}; spool: {self._backlog.trouble}"
-        self.account.state = state
+            return f"{state}; spool: {self._backlog.trouble}"
+        return state
+
+    def _tell_state(self) -> None:
+        self.account.state = self.state
 
     def _state_of_links(self) -> str:
         states = [trouble.state for trouble in self._troubles]

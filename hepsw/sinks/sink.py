@@ -45,6 +45,11 @@ class Sink(Protocol):
         ...
 
     @property
+    def state(self) -> str:
+        """What it is doing, for a reader of the account."""
+        ...
+
+    @property
     def held(self) -> Held:
         """What was taken and is neither delivered nor dropped, at this moment."""
         ...

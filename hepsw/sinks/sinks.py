@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -12,7 +13,9 @@ from hepsw.config.configuration import StoreSettings
 from hepsw.sinks.budget import Budget
 from hepsw.sinks.destination import Around, Destination
 from hepsw.sinks.resolve import nothing_is_own
-from hepsw.sinks.sqlite import SqliteStore
+from hepsw.sinks.stores import store
+from hepsw.sinks.stores.store import Store
+from hepsw.sinks.stores.writers import writer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +26,9 @@ if TYPE_CHECKING:
     from hepsw.sinks.sink import Sink
     from hepsw.view import View
 
-CLOSE_SECONDS: Final = 4.0
-"""How long sinks may take to stop, over what they have for draining; the slowest, a store whose
-disk hangs, takes 1.5 s, and a spool 2 s."""
+CLOSE_SECONDS: Final = 5.0
+"""How long sinks may take to stop, over what they have for draining; the slowest, a store that
+hangs, takes 1.5 s, and if its spool hangs too, 2.5 s more."""
 HIGH: Final = 0.7
 LOW: Final = 0.5
 """Parts of the budget at which TCP and TLS are pushed back, and at which they may go on."""
@@ -187,12 +190,18 @@ class Sinks:
         """Write what is held now into the accounts."""
         for account in self._ledger.sinks.values():
             account.in_memory = account.in_spool = account.in_flight = 0
+            account.batch_age = 0.0
         for name, sink in (*self._live.items(), *self._retiring.values()):
             account = self._ledger.sinks[name]
             held = sink.held
             account.in_memory += held.in_memory
             account.in_spool += held.in_spool
             account.in_flight += held.in_flight
+            if isinstance(sink, Store):
+                account.batch_age = max(account.batch_age, sink.age)
+        for name, sink in self._live.items():
+            # One that a reload has retired has the same account, and may have had the last word.
+            self._ledger.sinks[name].state = sink.state
         for name, count in self._left.values():
             self._ledger.sinks[name].in_spool += count
 
@@ -265,9 +274,19 @@ class Sinks:
             account.dropped[Reason.CORRUPT] += left - n
 
     def _made(self, name: str, settings: DestinationSettings | StoreSettings) -> Sink:
-        if isinstance(settings, StoreSettings):
-            return SqliteStore(name, settings, self._ledger.sink(name, "sqlite"))
         folder = Path(settings.spool.path if settings.spool is not None else "")
+
+        def recovered(n: int) -> None:
+            self._recovered(name, folder, n)
+
+        if isinstance(settings, StoreSettings):
+            return Store(
+                name,
+                settings,
+                self._ledger.sink(name, settings.scheme),
+                partial(writer_of, settings),
+                store.Around(self._budget, recovered),
+            )
         return Destination(
             name,
             settings,
@@ -276,6 +295,6 @@ class Sinks:
                 budget=self._budget,
                 is_own=self._is_own,
                 hand_over=self._take_over,
-                recovered=lambda n: self._recovered(name, folder, n),
+                recovered=recovered,
             ),
         )

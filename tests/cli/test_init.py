@@ -7,6 +7,8 @@ import pytest
 from cli.command import ROOT, hepsw, python
 
 from hepsw.cli.init import TEMPLATES, template
+from hepsw.config.diagnostics import render
+from hepsw.config.load import load
 
 SHIPPED = ROOT / "hepsw/templates"
 
@@ -21,6 +23,16 @@ def test_template(name):
     assert files["hepsw.toml"].startswith(b"#:schema hepsw.schema.json\n# ")
     named = {written["file"] for written in data.get("sets", {}).values() if "file" in written}
     assert files.keys() == {"hepsw.toml"} | named
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_templates_run(tmp_path, name):
+    """`hepsw run` takes all that a template says, as far as secrets and files are there."""
+    for file, octets in template(name).items():
+        (tmp_path / file).write_bytes(octets)
+    loaded = load(tmp_path / "hepsw.toml", running=True)
+    assert render(loaded.problems.sorted(), loaded.texts) == ""
+    assert loaded.not_run == ()
 
 
 def test_every_shipped_file_is_of_a_template():

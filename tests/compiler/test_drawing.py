@@ -171,8 +171,8 @@ listener in: udp://127.0.0.1:9060
    └─ miss: relay or store as map.tenant says
 
 outputs
-├─ store pg: a database on Postgres
-├─ store env: a database on Postgres
+├─ store pg: a database on Postgres, layout hepsw
+├─ store env: a database on Postgres, layout hepsw
 ├─ store bad: pcap:///var/bad-%Y.pcap
 ├─ destination end: sip://192.0.2.3:5060
 ├─ destination pool: hash of tcp://192.0.2.1:9060, tls://192.0.2.2:9061

@@ -7,11 +7,13 @@ from ipaddress import ip_address
 import pytest
 from certificates import Authority
 
+from hepsw.cli.databases import ask_databases
 from hepsw.config.codes import CODES, FAMILIES, File, explanation
 from hepsw.config.diagnostics import Severity, render
+from hepsw.config.problems import Report
 from hepsw.prove import prove
 
-NEEDS_A_FILE = {"HEP213", "HEP216", "HEP218"}
+NEEDS_A_FILE = {"HEP213", "HEP216", "HEP218", "HEP219"}
 """Cured by a database or a certificate, which no example can write: judged as `--offline` does."""
 
 
@@ -49,7 +51,10 @@ def written(code, folder, *, cured=False):
 
 def judged(code, file, machine):
     """Prove an example as the command does that reports its code."""
-    return prove(file, machine, running=code.code == "HEP108").loaded
+    loaded = prove(file, machine, running=code.code == "HEP108").loaded
+    if machine is not None and loaded.configuration is not None:
+        ask_databases(loaded.configuration, Report(loaded.sources))
+    return loaded
 
 
 def mended(code, text):

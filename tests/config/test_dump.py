@@ -34,7 +34,8 @@ def meaning(value):
     """Return what a part of a configuration means, in what compares by value.
 
     Fields and filters hold functions, which are equal only to themselves; the files it came from
-    differ; and that a miss was written silences a warning, but is the same miss.
+    differ; that a miss was written silences a warning, but is the same miss; and where state is
+    kept is told by the stores.
     """
     if dataclasses.is_dataclass(value):
         fields = [field for field in dataclasses.fields(value) if field.compare]
@@ -43,7 +44,8 @@ def meaning(value):
             parts.pop(name, None)
         return type(value).__name__, meaning(parts)
     if isinstance(value, BaseModel):
-        return type(value).__name__, meaning(dict(value))
+        parts = {name: inner for name, inner in value if name != "state_dir"}
+        return type(value).__name__, meaning(parts)
     if isinstance(value, dict):
         return {key: meaning(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -158,7 +160,12 @@ def test_defaults():
                 "timeout": "5s",
             }
         },
-        "switch": {"dialog_ttl": "2h", "memory": "256MiB", "loop_guard": True},
+        "switch": {
+            "state_dir": "state",
+            "dialog_ttl": "2h",
+            "memory": "256MiB",
+            "loop_guard": True,
+        },
         "reload": {"watch": True, "tests": "required"},
         "log": {"level": "info", "format": "auto"},
     }
@@ -237,7 +244,7 @@ LEAST = {
     models.ListenTls: {"cert": "x", "key": "x"},
     models.Destination: {"url": "udp://127.0.0.1"},
     models.Spool: {"path": "x"},
-    models.Store: {"url": "sqlite://x"},
+    models.Store: {"url": "postgres://localhost/x"},  # all keys that have a default
     models.Trace: {"to": "x"},
     models.Headers: {"drop": "x"},
     models.Privacy: {"key": SECRET},

@@ -3,7 +3,7 @@
 import json
 import re
 
-from hepsw.accounting import Ledger, Observed, Reason
+from hepsw.accounting import Ledger, Observed, Reason, TableAccount
 from hepsw.control.report import as_json, as_tables, one_line
 
 
@@ -71,3 +71,26 @@ def test_what_rules_counted():
     assert text.index('calls{method="BYE"}') < text.index('calls{method="INVITE"}')
     assert re.search(r'loss\{side="a"\} +2 +2\.5 +4', text)
     assert "duplicate 2" in text
+
+
+def test_tables_of_stores():
+    """Rows by table of each store, and what is said of a store as a whole once."""
+    made = ledger()
+    assert "rows in" not in as_tables(made.as_dict(), 200)
+    account = made.sink("[b]homer", "postgres")
+    account.enqueued, account.delivered, account.batch_age = 9, 8, 1.25
+    account.dead_lettered["too-big"] = 1
+    account.altered["nul"] = 2
+    account.tables["calls"] = TableAccount(rows_in=7, committed=6, retried=3)
+    account.tables["calls"].dead_lettered["too-big"] = 1
+    account.tables["calls"].last_commit = 1_700_000_000.5
+    account.tables["logs"] = TableAccount(rows_in=2, committed=2)
+    read = made.as_dict()
+    assert "sink [b]homer" not in read["differences"]
+    assert read["sinks"]["[b]homer"]["tables"]["calls"]["dead_lettered"] == {"too-big": 1}
+    text = as_tables(read, 200)
+    assert re.search(
+        r"\[b\]homer/calls +7 +6 +3 +too-big 1 +2023-11-14 22:13:20 +1\.2 s +nul 2 +0", text
+    )
+    assert re.search(r"\[b\]homer/logs +2 +2 +0 +0 +never *\n", text)
+    assert "1 dead-lettered; unaccounted" in one_line(read)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -48,6 +49,29 @@ def test_stopping_delivers_what_was_sent(start, port):
         assert switch.process.wait(PATIENCE) == 0
     last = switch.errors.splitlines()[-1]
     assert last.startswith("1,000 seen: ")
+    assert last.endswith("unaccounted 0")
+
+
+def test_stopping_takes_no_longer_than_ten_seconds(start, tmp_path, port):
+    """A destination that is away, a store that is locked: what they hold is lost, and counted."""
+    file = tmp_path / "calls.db"
+    sink = f'tcp://127.0.0.1:{free_port()}"\n[stores.calls]\nurl = "sqlite://{file}'
+    rules = RELAY.replace('relay = "sink"', 'relay = "sink"\nstore = "calls"')
+    switch = start(rules.format(sink=sink))
+    wait_until(
+        lambda: file.exists() and file.stat().st_size,
+        lambda: "no file was made",
+        alive=switch.process,
+    )
+    with closing(sqlite3.connect(file, isolation_level=None, timeout=10)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with closing(socket.create_connection((HOST, port))) as agent:
+            agent.sendall(numbered(1))
+            switch.wait_counters(lambda counters: counters["sinks"]["sink"]["in_memory"] == 1)
+        switch.signal(signal.SIGTERM)
+        assert switch.process.wait(10) == 0
+    last = switch.errors.splitlines()[-1]
+    assert last.startswith("1 seen: ")
     assert last.endswith("unaccounted 0")
 
 

@@ -55,16 +55,22 @@ def test_memory(vendor_id):
     frames = [FULL, b"HEP3\xff\xfc" + chunk * 10921]
     for frame in frames:
         decode(frame)  # what is only allocated the first time
-        tracemalloc.start()
-        try:
-            packet = decode(frame)
-            assert packet.warnings
-            assert packet.src_port is None
-            packet.chunk(ChunkKey(0, 0x5F))
-            sum(1 for _ in packet.chunks())
-            assert tracemalloc.get_traced_memory()[1] < 2 * len(frame)
-        finally:
-            tracemalloc.stop()
+        # Other tests may have threads at work: theirs is measured as well, now and then.
+        assert min(_peak(frame) for _ in range(20)) < 2 * len(frame)
+
+
+def _peak(frame):
+    """Return how many octets reading a frame takes at most."""
+    tracemalloc.start()
+    try:
+        packet = decode(frame)
+        assert packet.warnings
+        assert packet.src_port is None
+        packet.chunk(ChunkKey(0, 0x5F))
+        sum(1 for _ in packet.chunks())
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def test_warnings_are_few():

@@ -44,7 +44,6 @@ from hepsw.config.models.values import ChunkName, Geo, Map, SetFile
 __all__ = [
     "BLOCKS",
     "NOT_RUN",
-    "SCHEMES_NOT_RUN",
     "SETTINGS",
     "SHORT_FORMS",
     "SHORT_WORDS",
@@ -124,17 +123,10 @@ SHORT_WORDS: Final[dict[type[Block], str]] = {Outputs: "drop"}
 """Blocks that a word may stand for."""
 
 NOT_RUN: Final[dict[type[Block], frozenset[str]]] = {
-    Store: frozenset({"layout", "partition", "keep", "spool", "columns"}),
-    Switch: frozenset({"state_dir"}),
     Control: frozenset({"socket"}),
     Http: frozenset({"listen"}),
 }
 """Keys that this release judges and does not carry out: `hepsw run` refuses them by name."""
-
-SCHEMES_NOT_RUN: Final = {
-    Store: frozenset({"postgres", "postgresql", "pcap", "jsonl"}),
-}
-"""The schemes of urls that this release judges and does not carry out; all others are none."""
 
 
 def blocks() -> list[type[Block]]:

@@ -21,6 +21,16 @@ NAME: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 """What rules, counters and labels may be called."""
 
 
+class UnfitError(ValueError):
+    """What is written does not go with its neighbours: the trouble, and the way out of it."""
+
+    def __init__(self, text: str, cure: str, *, at_key: bool = False) -> None:
+        super().__init__(text)
+        self.cure = cure
+        self.at_key = at_key
+        """It is the key that should not be there, whatever its value."""
+
+
 class Block(BaseModel):
     """A block of the language: no key that is not named here, and no change once it is read."""
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from hepsw.config.database_url import DATABASE_SCHEMES, check_database_url
 from hepsw.config.models.block import (
     DURATION,
     SIZE,
@@ -16,12 +23,14 @@ from hepsw.config.models.block import (
     Secret,
     Size,
     Strings,
+    UnfitError,
     as_written,
     listed,
     one_of,
     one_shape,
 )
 from hepsw.config.units import duration, shown, size
+from hepsw.fields.profiles import PROFILES
 
 if TYPE_CHECKING:
     from hepsw.config.units import Url
@@ -29,6 +38,9 @@ if TYPE_CHECKING:
     DestinationUrl = Url
 else:
     DestinationUrl = one_of("udp", "tcp", "tls", "sip", verb="send to")
+
+
+Number = TypeVar("Number", int, float)
 
 
 class Queue(Block):
@@ -142,14 +154,25 @@ class Batch(Block):
 
 
 FILE_SCHEMES: Final = ("sqlite", "pcap", "jsonl")
+TIMED_SCHEMES: Final = ("pcap", "jsonl")
+"""Schemes of files that follow each other, by the time of the packets and by size."""
+
+USED_BY: Final = {
+    "layout": ("postgres",),
+    "partition": ("postgres",),
+    "rotate": TIMED_SCHEMES,
+    "columns": ("postgres", "sqlite", "jsonl"),
+    "a duration for each profile": ("postgres", "sqlite"),
+}
+"""What not every store has a use for: with which schemes it goes. All else goes with all."""
 
 
 def _store_url(written: object) -> object:
     scheme, separator, path = written.partition("://") if isinstance(written, str) else ("", "", "")
     if not separator:
         raise ValueError(f'not a url such as "sqlite://state/hep.db": {shown(written)}')
-    if scheme in {"postgres", "postgresql"}:
-        _check_database(str(written))
+    if scheme in DATABASE_SCHEMES:
+        check_database_url(str(written))
         return written
     if scheme not in FILE_SCHEMES:
         known = ", ".join(("postgres", *FILE_SCHEMES))
@@ -158,6 +181,16 @@ def _store_url(written: object) -> object:
         raise ValueError(f"no file in the url {shown(written)}")
     if path.startswith(("~", ":")) or "?" in path:
         raise ValueError(f"not a plain file name in the url {shown(written)}")
+    if "${" in path:
+        raise UnfitError(
+            f"no field of a packet stands in the name of a file: {shown(written)}",
+            "take the ${ out: whoever sends packets would choose the file",
+        )
+    if scheme not in TIMED_SCHEMES and "%" in path:
+        raise UnfitError(
+            f"`{scheme}://` keeps all in one file: its name has no parts of the time",
+            "take the % out; `keep` removes what is old",
+        )
     wrong = re.search(r"%(?![YmdHMSjyUW%])", path)
     if wrong:
         raise ValueError(
@@ -166,27 +199,35 @@ def _store_url(written: object) -> object:
     return written
 
 
-def _check_database(written: str) -> None:
-    try:
-        host = urlsplit(written).hostname
-        _ = urlsplit(written).port
-    except ValueError:
-        host = None
-    if not host:
-        raise ValueError(
-            f"no host in the url of a database: {written.partition('@')[2] or written}"
-        )
-
-
 def _keep(written: object) -> object:
     if isinstance(written, dict):
         if not written:
             raise ValueError("an empty table keeps nothing")
-        return {name: duration(value) for name, value in written.items()}
+        return {name: _kept(value) for name, value in written.items()}
     if isinstance(written, str) and written.endswith("B"):
-        return size(written)
-    return duration(written)
+        return _more_than_none(size(written), written)
+    return _kept(written)
 
+
+def _kept(written: object) -> float:
+    return _more_than_none(duration(written), written)
+
+
+def _more_than_none(number: Number, written: object) -> Number:
+    if not number:
+        raise ValueError(f"keeps nothing: {written!r}")
+    return number
+
+
+def _rotate(written: object) -> int:
+    octets = size(written)
+    if octets < LEAST_FILE:
+        raise ValueError(f"a file has at least 64KiB before another is begun: {written!r}")
+    return octets
+
+
+LEAST_FILE: Final = 64 << 10
+"""Octets: less would make a file of every few packets."""
 
 if TYPE_CHECKING:
     StoreUrl = str | Secret
@@ -200,7 +241,7 @@ else:
                 {
                     "type": "string",
                     "title": "a url",
-                    "pattern": r"^(postgres|postgresql|sqlite|pcap|jsonl)://[^~:]",
+                    "pattern": r"^((postgres|postgresql|pcap|jsonl)://[^~:]|sqlite://[^~:%][^%]*$)",
                     "examples": ["sqlite://state/packets.db", "pcap://calls-%Y%m%d-%H.pcap.gz"],
                 }
             ),
@@ -209,17 +250,23 @@ else:
 
 
 class Store(Block):
-    """`[stores.x]`: where packets are kept."""
+    """`[stores.x]`: where packets are kept.
+
+    Delivery class by scheme: databases (`postgres://`, `sqlite://`) are effectively once, a batch
+    that is tried again is recognised. Files (`pcap://`, `jsonl://`) are at least once: what was
+    written last before the process was killed may be written again.
+    """
 
     url: StoreUrl
     """`sqlite://file`, `pcap://file`, `jsonl://file` or `postgres://host/database`; a relative file
-    starts at the folder of the TOML file."""
+    starts at the folder of the TOML file. Names of pcap and jsonl files take parts of the packet's
+    time, UTC."""
     layout: Literal["homer7", "hepsw"] = "hepsw"
-    """The tables of a database [`hepsw`]."""
+    """The tables of a database on Postgres [`hepsw`]."""
     batch: Batch = Batch()
     """How writes are grouped."""
     partition: Annotated[Duration, Field(ge=60)] = 86400.0
-    """The time that one partition of a database holds [`1d`]."""
+    """The time that one partition of a database on Postgres holds [`1d`]."""
     keep: Annotated[
         float | int | dict[str, float] | None,
         BeforeValidator(_keep),
@@ -230,15 +277,54 @@ class Store(Block):
                 "type": "object",
                 "title": "a duration for each profile",
                 "minProperties": 1,
-                "additionalProperties": DURATION,
+                "properties": {
+                    name: {**DURATION, "title": name, "description": f"Of {holds}."}
+                    for name, holds in PROFILES.items()
+                },
+                "additionalProperties": False,
             },
         ),
     ] = None
-    """How much is kept: a duration, a size, or a duration for each profile [all]."""
+    """How much is kept: a duration, a size, or, in a database, a duration for each profile [all].
+    """
+    rotate: Annotated[int, BeforeValidator(_rotate), as_written(SIZE)] | None = None
+    """After so many octets another pcap or jsonl file is begun [when the time in its name is over].
+    """
     spool: Spool | None = None
     """Where on disk waits what the store cannot take [nowhere]."""
     columns: dict[str, str] = {}
-    """Further columns: a template for each name."""
+    """Further columns, not of pcap files: a template for each name."""
+
+    @property
+    def scheme(self) -> str:
+        """`sqlite`, `pcap`, `jsonl` or `postgres`."""
+        return _scheme(self.url)
+
+    @field_validator("layout", "partition", "keep", "rotate", "columns")
+    @classmethod
+    def _goes_with_the_url(cls, value: Any, info: ValidationInfo) -> Any:
+        # A url that cannot be read was reported, and says nothing about the rest.
+        if "url" in info.data and info.field_name is not None:
+            per_profile = info.field_name == "keep" and isinstance(value, dict)
+            key = "a duration for each profile" if per_profile else info.field_name
+            scheme = _scheme(info.data["url"])
+            users = USED_BY.get(key, (scheme,))
+            if scheme not in users:
+                named = key if per_profile else f"`{key}`"
+                cure = "write one duration or a size" if per_profile else "take it out"
+                only = " and ".join(f"{user}://" for user in users)
+                raise UnfitError(
+                    f"{named} does not go with `{scheme}://`",
+                    f"{cure}; it goes with {only}",
+                    at_key=True,
+                )
+        return value
+
+
+def _scheme(url: str | Secret) -> str:
+    # Only a database has something in its url that is worth keeping elsewhere.
+    found = url.partition("://")[0] if isinstance(url, str) else "postgres"
+    return "postgres" if found in DATABASE_SCHEMES else found
 
 
 class Trace(Block):

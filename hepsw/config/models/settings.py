@@ -20,8 +20,9 @@ def _memory(written: object) -> int:
 class Switch(Block):
     """`[switch]`: what the switch keeps."""
 
-    state_dir: str = "state"
-    """Where state is kept that outlives the process [`state`]."""
+    state_dir: Annotated[str, Field(min_length=1)] = "state"
+    """Where state is kept that outlives the process; a relative one starts at the folder of the
+    TOML file [`state`]."""
     dialog_ttl: Annotated[Duration, Field(gt=0)] = 7200.0
     """How long `scope` remembers a call after its last packet [`2h`]."""
     memory: Annotated[int, BeforeValidator(_memory), as_written(SIZE)] = 256 << 20

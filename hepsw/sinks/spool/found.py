@@ -27,7 +27,7 @@ log = logging.getLogger("hepsw.sinks")
 LARGEST: Final = 64 << 20
 """Octets of a file without a sound header beyond which it is not looked through."""
 
-_NAME: Final = re.compile(r"\d{20}\.seg")
+SEGMENT_NAME: Final = re.compile(r"\d{20}\.seg")
 _UNFINISHED: Final = re.compile(r"(\d{20}\.seg|state)\.new")
 
 
@@ -42,7 +42,7 @@ class Finder:
     def segments(self) -> list[Segment]:
         """Return the segments, having moved aside what is not ours and cut off a torn end."""
         names = sorted(self._files.names(self._path))
-        headers = {name: self._header(name) for name in names if _NAME.fullmatch(name)}
+        headers = {name: self._header(name) for name in names if SEGMENT_NAME.fullmatch(name)}
         for name, header in headers.items():
             # Before anything is altered.
             if header is not None and header.major != wire.MAJOR:

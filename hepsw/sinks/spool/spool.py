@@ -75,7 +75,9 @@ class Spool:
     TRIES: Final = 20
     """How often a reading looks for what should be there, before it says that it is not."""
     TRY_SECONDS: Final = 0.005
-    """Between two such tries while the disk takes nothing."""
+    """Between two such tries while the disk takes nothing; between two looks whether it is open."""
+    OPENING_SECONDS: Final = 0.5
+    """How long the last frames wait for a folder that is being opened."""
     CLOSE_SECONDS: float = 2.0
     """How long `close` waits for the disk."""
     QUIET_SECONDS: Final = 60.0
@@ -156,6 +158,11 @@ class Spool:
         """How many of both were not handed out since the last rewind."""
         return self._book.unread
 
+    @property
+    def last(self) -> int:
+        """The highest number that a record has or had; 0 where there was none yet."""
+        return self._book.added_to
+
     def start(self) -> None:
         """Begin to open the folder; returns at once, whatever state it is in."""
         self._loop = asyncio.get_running_loop()
@@ -191,12 +198,18 @@ class Spool:
         first = self._book.add(len(frames))
         self._worker.put(Staged(first, time.time_ns() // 1000, frames))
 
-    def add_last(self, frames: list[bytes]) -> int:
+    async def add_last(self, frames: list[bytes]) -> int:
         """Take the last frames before the end, however many: they are in memory anyhow.
+
+        A folder that is being opened is waited for a little.
 
         Returns:
             How many were taken: all, or none.
         """
+        if frames and self._loop is not None:
+            end = self._loop.time() + self.OPENING_SECONDS
+            while self.is_opening and self._loop.time() < end:
+                await asyncio.sleep(self.TRY_SECONDS)
         if not self.is_open or not frames:
             return 0
         self._stage(frames)
@@ -249,6 +262,12 @@ class Spool:
         for seq in seqs:
             settle(seq)
         self._worker.ack(self._book.settled_to)
+
+    def ack_range(self, first: int, last: int) -> int:
+        """Note that all from one number to another are done with; return how many were not yet."""
+        count = self._book.settle_range(first, last)
+        self._worker.ack(self._book.settled_to)
+        return count
 
     def is_settled(self, seq: int) -> bool:
         """Tell whether a record was acked or given up."""

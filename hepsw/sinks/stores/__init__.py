@@ -1,0 +1,1 @@
+"""Stores: sinks that keep records, each batch once, whatever the far side does."""

@@ -1,0 +1,1 @@
+"""Files that programs of others read: captures and JSON lines."""

@@ -1,0 +1,1 @@
+"""PostgreSQL, in the layout of HOMER 7 or in one of our own."""

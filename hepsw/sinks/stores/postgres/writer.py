@@ -1,0 +1,360 @@
+"""`PostgresWriter`: batches into PostgreSQL, each once, whatever becomes of server and network.
+
+The thread of a store calls it (`stores.writer`); it has a loop and one connection of its own. A
+batch is one transaction, which begins with a row in the ledger: a batch whose commit was never
+heard of finds its row there, and an attempt that a server is still at is waited for. Then rows are
+copied, table by table; what a table refuses is found and left out.
+
+A connection that failed is thrown away, never closed in good order: that would wait for the far
+side.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import orjson
+
+from hepsw.errors import StoreError
+from hepsw.hep import decode
+from hepsw.sinks.stores.postgres import schema, trouble
+from hepsw.sinks.stores.postgres.connection import Connection, connect
+from hepsw.sinks.stores.postgres.copying import Rows, copy
+from hepsw.sinks.stores.postgres.layout import layout_of
+from hepsw.sinks.stores.postgres.loop import OwnLoop
+from hepsw.sinks.stores.postgres.partitions import DDL_LOCK, SECOND_US, Partitions
+from hepsw.sinks.stores.postgres.retention import Retention
+from hepsw.sinks.stores.profile import profile_of
+from hepsw.sinks.stores.writer import Refused, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from hepsw.config.configuration import StoreSettings
+    from hepsw.sinks.stores.postgres.layout import Layout, Row
+    from hepsw.sinks.stores.writer import Batch
+    from hepsw.view import View
+
+T = TypeVar("T")
+
+ATTEMPTS: Final = 2
+"""At one batch: the second after tables that were missing have been created."""
+
+_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_ENTER: Final = (
+    f"INSERT INTO {schema.LEDGER} (key, store, spool, first, last, rows) "  # noqa: S608 - a constant
+    "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING true"
+)
+_ENTERED: Final = f"SELECT refused::text FROM {schema.LEDGER} WHERE key = $1"  # noqa: S608 - as above
+_REFUSED: Final = f"UPDATE {schema.LEDGER} SET refused = $2 WHERE key = $1"  # noqa: S608 - as above
+_KNOWN: Final = f"SELECT first, last FROM {schema.LEDGER} WHERE spool = $1 ORDER BY first"  # noqa: S608 - as above
+_MISSING: Final = (
+    "SELECT name FROM unnest($1::text[]) AS asked (name) WHERE to_regclass(name) IS NULL"
+)
+_COLUMNS: Final = (
+    "SELECT attname::text AS name FROM pg_attribute "
+    "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"
+)
+_WITHOUT_OTHER: Final = (
+    "SELECT c.relname::text AS name, t.partrelid IS NULL AS is_plain "
+    "FROM unnest($1::text[]) AS asked (name) "
+    "JOIN pg_class c ON c.oid = to_regclass(name) "
+    "LEFT JOIN pg_partitioned_table t ON t.partrelid = c.oid "
+    "WHERE coalesce(t.partdefid, 0) = 0"
+)
+_COMMENT: Final = "SELECT obj_description(to_regclass($1), 'pg_class')"
+
+
+@dataclass(slots=True)
+class Sorted:
+    """The packets of a batch, by the table that each is for."""
+
+    key: bytes
+    tables: dict[str, list[tuple[int, View, int]]]
+    """Position, packet and time of each, in order of position."""
+    profiles: list[str]
+    """By position."""
+
+
+class PostgresWriter:
+    """A `Writer` of one database.
+
+    Args:
+        settings: of the store.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, settings: StoreSettings, clock: Callable[[], float] = time.time) -> None:
+        if settings.url is None:
+            raise ValueError(f"store `{settings.name}` has no url")
+        self._url = settings.url.reveal().decode()
+        self._secrets = trouble.secrets_of(self._url)
+        self._name = settings.name
+        self._clock = clock
+        self._layout: Layout = layout_of(settings)
+        keep = {
+            parent: [settings.keep.of(profile) for profile in profiles]
+            for parent, profiles in self._layout.parents.items()
+        }
+        self._partitions = Partitions(
+            self._layout.time_column,
+            settings.partition,
+            {
+                parent: int(max((s or 0 for s in kept), default=0) * SECOND_US)
+                for parent, kept in keep.items()
+            },
+        )
+        self._retention = Retention(self._layout, settings.keep, self._partitions)
+        self._loop: OwnLoop | None = None
+        self._connection: Connection | None = None
+        self._sorted: Sorted | None = None
+
+    # What a store asks for
+
+    def open(self) -> None:
+        """See `Writer`."""
+        if self._connection is None:
+            self._run(self._open())
+
+    def known(self, spool: bytes) -> Sequence[tuple[int, int]]:
+        """See `Writer`."""
+        return self._run(self._known(spool))
+
+    def tables(self, batch: Batch) -> Counter[str]:
+        """See `Writer`."""
+        found = self._sort(batch)
+        return Counter({table: len(entries) for table, entries in found.tables.items()})
+
+    def write(self, batch: Batch, give_up: Callable[[Sequence[Refused]], None]) -> Written:
+        """See `Writer`."""
+        written = self._run(self._write(batch, self._sort(batch), give_up))
+        self._sorted = None
+        return written
+
+    def tidy(self, now_us: int) -> bool:
+        """See `Writer`."""
+        return self._run(self._retention.step(self._connected(), now_us))
+
+    def close(self) -> None:
+        """See `Writer`."""
+        connection, self._connection = self._connection, None
+        loop, self._loop = self._loop, None
+        if connection is not None:
+            connection.terminate()
+        if loop is not None:
+            loop.close()
+
+    # Opening
+
+    async def _open(self) -> None:
+        connection = await connect(self._url, f"hepsw {self._name}")
+        try:
+            await self._create(connection)
+            await self._partitions.load(connection)
+            await self._partitions.ahead(connection, self._now_us())
+        except BaseException:
+            connection.terminate()
+            raise
+        self._connection = connection
+
+    async def _create(self, connection: Connection) -> None:
+        """Create what is missing; ask for no rights if nothing is."""
+        parents = list(self._layout.parents)
+        await self._check_version(connection)
+        missing = {
+            row["name"] for row in await connection.fetch(_MISSING, [schema.LEDGER, *parents])
+        }
+        there = [parent for parent in parents if parent not in missing]
+        if not await self._lacking(connection, there) and not missing:
+            return
+        async with connection.transaction():
+            await connection.execute(f"SELECT pg_advisory_xact_lock({DDL_LOCK})")
+            for statement in self._layout.statements():
+                await connection.execute(statement)
+
+    async def _lacking(self, connection: Connection, parents: list[str]) -> list[str]:
+        """Return what tables that are there still lack: columns, or a partition without bounds."""
+        lacking = []
+        for row in await connection.fetch(_WITHOUT_OTHER, parents):
+            if row["is_plain"]:
+                raise StoreError(f"{row['name']} is there, and is no partitioned table", "schema")
+            lacking.append(row["name"])
+        for parent in parents:
+            found = {row["name"] for row in await connection.fetch(_COLUMNS, parent)}
+            lacking += [f"{parent}.{name}" for name in self._layout.columns if name not in found]
+        return lacking
+
+    async def _check_version(self, connection: Connection) -> None:
+        comment = await connection.fetchval(_COMMENT, schema.LEDGER) or ""
+        version = comment.removeprefix("hepsw schema ")
+        if version.isdecimal() and len(version) < 9 and int(version) > schema.VERSION:
+            raise StoreError(f"tables of a later hepsw: schema {version}", "schema")
+
+    # Writing
+
+    def _sort(self, batch: Batch) -> Sorted:
+        """Return the packets of a batch by table; what they say is read, and not read again.
+
+        Each is a packet of its own: others hold the views of a batch, in threads of theirs.
+        """
+        if self._sorted is not None and self._sorted.key == batch.key:
+            return self._sorted
+        layout = self._layout
+        tables: dict[str, list[tuple[int, View, int]]] = {}
+        profiles = []
+        for position, view in enumerate(batch.views):
+            own = view.edited(decode(view.packet.data))
+            profile = profile_of(own)
+            profiles.append(profile)
+            entry = (position, own, layout.at_us(own))
+            table = layout.parent_of(profile)
+            entries = tables.get(table)
+            if entries is None:
+                tables[table] = [entry]
+            else:
+                entries.append(entry)
+        self._sorted = Sorted(batch.key, tables, profiles)
+        return self._sorted
+
+    async def _write(
+        self, batch: Batch, found: Sorted, give_up: Callable[[Sequence[Refused]], None]
+    ) -> Written:
+        connection = self._connected()
+        misplaced = await self._prepare(connection, found)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                written = await self._attempt(connection, batch, found, give_up)
+            except Exception as error:
+                if attempt == ATTEMPTS or not trouble.is_missing(error):
+                    raise
+                await connection.execute("ROLLBACK")
+                await self._create(connection)
+                await self._partitions.load(connection)
+                await self._prepare(connection, found)
+            else:
+                written.misplaced = misplaced
+                return written
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(
+        self,
+        connection: Connection,
+        batch: Batch,
+        found: Sorted,
+        give_up: Callable[[Sequence[Refused]], None],
+    ) -> Written:
+        await connection.execute(_BEGIN)
+        is_new = await connection.fetchval(
+            _ENTER,
+            batch.key,
+            self._name,
+            batch.spool,
+            batch.first,
+            batch.last,
+            len(batch.views),
+        )
+        if is_new is None:
+            recorded = await connection.fetchval(_ENTERED, batch.key)
+            await connection.execute("ROLLBACK")
+            return _known_already(found, recorded)
+        odd: set[str] = set()
+        written = Written()
+        refused: list[Refused] = []
+        for table, entries in found.tables.items():
+            rows = Rows(table, entries, self._maker(found, written.altered, odd))
+            await copy(connection, rows, self._layout.columns, len(entries))
+            refused += rows.refused
+            if rows.count:
+                written.tables[table] = rows.count
+        if refused:
+            written.refused = sorted(refused)
+            recorded = orjson.dumps([tuple(entry) for entry in written.refused])
+            await connection.execute(_REFUSED, batch.key, b"\x01" + recorded)
+        give_up(written.refused)
+        await connection.execute("COMMIT")
+        return written
+
+    def _maker(
+        self, found: Sorted, altered: Counter[str], odd: set[str]
+    ) -> Callable[[int, View, int], Row]:
+        """Return what makes a row and counts what was altered for it."""
+        make = self._layout.row
+        profiles = found.profiles
+
+        def row(position: int, view: View, at_us: int) -> Row:
+            made = make(view, at_us, profiles[position], odd)
+            if odd:
+                altered.update(odd)
+                odd.clear()
+            return made
+
+        return row
+
+    async def _prepare(self, connection: Connection, found: Sorted) -> Counter[str]:
+        """Make the partitions that a batch asks for; return its rows outside of all of them."""
+        partitions = self._partitions
+        width = partitions.width_us
+        now_us = self._now_us()
+        misplaced: Counter[str] = Counter()
+        wanted: Counter[tuple[str, int]] = Counter()
+        for table, entries in found.tables.items():
+            since, until = partitions.window(table, now_us)
+            slots: Counter[int] = Counter()
+            for _, _, at_us in entries:
+                if since <= at_us < until:
+                    slots[at_us // width] += 1
+                else:
+                    misplaced["late" if at_us < since else "early"] += 1
+            for slot, count in slots.items():
+                if partitions.lacks(table, slot, now_us):
+                    wanted[table, slot] = count
+        if wanted:
+            await partitions.prepare(
+                connection, [place for place, _ in wanted.most_common()], now_us
+            )
+        return misplaced
+
+    async def _known(self, spool: bytes) -> list[tuple[int, int]]:
+        connection = self._connected()
+        async with connection.transaction():
+            # A session of an earlier life may be about to commit: a server that stood still does
+            # what it was told before it hears that nobody is there any more.
+            await connection.execute(f"LOCK TABLE {schema.LEDGER} IN SHARE MODE")
+            rows = await connection.fetch(_KNOWN, spool)
+        return [(row["first"], row["last"]) for row in rows]
+
+    # Running
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise StoreError("not connected", "connect")
+        return self._connection
+
+    def _now_us(self) -> int:
+        return int(self._clock() * SECOND_US)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it in the loop of this thread; every foreign error becomes a `StoreError`."""
+        if self._loop is None:
+            self._loop = OwnLoop()
+        try:
+            return self._loop.run(work)
+        except StoreError:
+            raise
+        except trouble.foreign() as error:
+            raise trouble.translated(error, self._secrets) from error
+
+
+def _known_already(found: Sorted, recorded: str | None) -> Written:
+    """Return what became of a batch that an earlier attempt committed."""
+    written = Written(was_known=True)
+    if recorded:
+        written.refused = [Refused(*entry) for entry in orjson.loads(recorded)]
+    for table, entries in found.tables.items():
+        count = len(entries) - sum(entry.table == table for entry in written.refused)
+        if count:
+            written.tables[table] = count
+    return written
