@@ -7,8 +7,10 @@ import time
 from contextlib import ExitStack
 from functools import partial
 
+import pytest
 from agents import Agents
 from collector import Collector
+from databases import Postgres
 from faultproxy import FaultProxy
 from loopback import free_port
 from running import Hepsw, wait_until
@@ -45,8 +47,15 @@ class Stage:
         return made if away else made.start()
 
     def proxy(self, collector, **more):
-        """Return a proxy in front of a collector."""
+        """Return a proxy in front of a collector, or of a database server."""
         return self._stack.enter_context(FaultProxy(collector.port, **more))
+
+    def postgres(self, **settings):
+        """Return a database server of this test's own; skips where there is none."""
+        try:
+            return self._stack.enter_context(Postgres(**settings))
+        except LookupError as error:
+            pytest.skip(str(error))
 
     def switch(self, destinations, more="", *, name="switch", port=None, **options):
         """Return a switch that is ready, and copies whatever comes to all destinations.
