@@ -17,16 +17,21 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import knee
 import store
 import table
+from into_postgres import Postgres
+from into_sqlite import Sqlite
 from programs import build, choose_cores
 from relay import Bench, Run
 from works import KNEES, TARGETS, WORKS, mixed
 
 KNEE = "knee"
+MEDIA: Final[dict[str, store.Medium]] = {
+    medium.work.name: medium for medium in (Sqlite(), Postgres())
+}
 
 
 @dataclass
@@ -41,21 +46,24 @@ class Results:
 
 def measure(bench: Bench, options: argparse.Namespace, results: Results) -> None:
     """Measure what `options` ask for, and print each table as soon as it is there."""
-    wanted = options.only or [*WORKS, store.WORK.name, KNEE]
-    missing = [name for name in WORKS if name in wanted and not WORKS[name].is_here]
-    for name in missing:
-        print(f"without {name}: {WORKS[name].needs} is not installed\n")
+    wanted = options.only or [*WORKS, *MEDIA, KNEE]
+    missing = {name: work.needs for name, work in WORKS.items() if not work.is_here}
+    missing |= {name: medium.needs for name, medium in MEDIA.items() if medium.needs}
+    for name in (name for name in missing if name in wanted):
+        print(f"without {name}: {missing[name]} is not installed\n")
     works = [work for name, work in WORKS.items() if name in wanted and name not in missing]
     if works:
         results.runs, failures = bench.rounds(works, options.rate, options.rounds)
         results.failures += failures
         say(table.works(results.runs))
         say(table.targets(results.runs))
-    if store.WORK.name in wanted:
-        results.stored, failures = store.rounds(bench, options.rounds)
-        results.failures += failures
-        if results.stored:
-            say(table.store(results.stored))
+    for name, medium in MEDIA.items():
+        if name in wanted and name not in missing:
+            stored, failures = store.rounds(bench, medium, options.rounds)
+            results.stored += stored
+            results.failures += failures
+            if stored:
+                say(table.store(stored, medium))
     if results.runs or results.stored:
         say(table.memory(results.runs, results.stored))
     if KNEE in wanted:
@@ -101,7 +109,7 @@ def as_json(
             for target in TARGETS
             if (found := table.ratios(table.by_work(results.runs), target))
         ],
-        "sqlite": [asdict(run) | {"ratio": run.ratio} for run in results.stored],
+        "stores": [asdict(run) | {"ratio": run.ratio} for run in results.stored],
         "knees": [asdict(one) for one in results.knees],
         "failures": results.failures,
     }
@@ -109,7 +117,7 @@ def as_json(
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="hepsw beside its limits and its peers.")
-    names = [*WORKS, store.WORK.name, KNEE]
+    names = [*WORKS, *MEDIA, KNEE]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--rate", type=int, default=60_000, help="packets per second offered")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one run")

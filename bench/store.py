@@ -1,48 +1,105 @@
-"""Rows into SQLite: hepsw from socket to commit, beside `executemany` of rows made before.
+"""Rows into a store: hepsw from socket to commit, beside whatever writes rows that are made before.
 
-hepsw is offered as many packets as `executemany` took rows in the same round, so that it is always
-busy; what it has no room for is shed, and what counts is the rows in the file over the time from
-the first packet to the last commit.
-
-    python bench/store.py FILE COUNT DATABASE
-
-is the other side, in a process of its own: the packets of FILE as rows, over and over until there
-are COUNT, into a new DATABASE in batches like hepsw's. It prints the seconds that took.
+hepsw is offered as many packets as the other took rows in the same round, so that it is always
+busy; what it has no room for is shed, and what counts is the rows in the store over the time from
+the first packet to the last commit. `into_sqlite` and `into_postgres` know the stores.
 """
 
-import sqlite3
+import select
 import subprocess
-import sys
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from programs import BenchError, free_ports, show, started
-from relay import Bench, repeated, summary
-from works import Place, Work, conf, hepsw, sip, with_ports
+from programs import BenchError, Program, free_ports, show, started
+from relay import LONG_LOAD, Bench, Load, repeated, summary
+from works import Place, Work, with_ports
+
+if TYPE_CHECKING:
+    from hepsw.view import View
 
 ROWS: Final = 100_000
-"""Written by `executemany`."""
+"""Written by the other side."""
 BATCH_ROWS: Final = 2000
-"""As in conf/store.toml."""
+"""As in the configurations of the works."""
 LOOK_S: Final = 0.02
 """Between two looks at how many rows there are."""
 QUIET_S: Final = 1.0
-"""A file that has not grown for so long is all there will be."""
+"""A store that has not grown for so long is all there will be."""
 PATIENCE_S: Final = 60.0
+COMPARED: Final = 1000
+"""Rows, from the first on, that are compared with what was sent."""
 
-WORK: Final = Work(
-    "sqlite", "SIP rows into SQLite", hepsw, conf("store.toml"), sip, arrives=lambda _frame: ()
-)
+
+class Rows(NamedTuple):
+    """What a store has in the end."""
+
+    number: int
+    last: float
+    """When the last of them was committed, by our clock."""
+
+
+class Target(Protocol):
+    """A new and empty store."""
+
+    url: str
+    """For hepsw."""
+
+    def other_side(self, traffic: Path) -> Sequence[str]:
+        """Return what writes `ROWS` rows made of a file of packets, and prints the seconds."""
+        ...
+
+    def mark(self) -> int:
+        """Return a number that grows as rows come; cheap, and 0 while there are none."""
+        ...
+
+    def rows(self, seen: float) -> Rows:
+        """Count them.
+
+        Args:
+            seen: when `mark` was seen to grow last.
+        """
+        ...
+
+    def first(self, count: int) -> Iterable[bytes]:
+        """Return what the first rows keep of their packets, in order."""
+        ...
+
+
+class Medium(Protocol):
+    """What rows are written into."""
+
+    work: Work
+    title: str
+    other: str
+    """Who writes rows that are made before."""
+    least: float
+    """Of its rate, what hepsw is to reach."""
+    needs: str
+    """What has to be here; empty where it is."""
+
+    def running(self, bench: Bench) -> AbstractContextManager[None]:
+        """Have it run, for all rounds."""
+        ...
+
+    def fresh(self, folder: Path) -> AbstractContextManager[Target]:
+        """Make a new target, which is gone when the block ends."""
+        ...
+
+    def kept(self, frame: bytes) -> bytes:
+        """Return what a row keeps of a packet."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class StoreRun:
     """One round of both."""
 
+    work: str
     rows_per_s: float
     ready_made_per_s: float
     offered_per_s: float
@@ -52,153 +109,150 @@ class StoreRun:
     """Of the whole process, what it shed included."""
     rss_idle_mib: float
     rss_mib: float
+    rss_long_mib: float | None
+    """After three times the load, where that was tried."""
 
     @property
     def ratio(self) -> float:
-        """The rate of rows over that of `executemany`."""
+        """The rate of rows over that of the other side."""
         return self.rows_per_s / self.ready_made_per_s
 
 
-def rounds(bench: Bench, count: int) -> tuple[list[StoreRun], list[str]]:
+def rounds(bench: Bench, medium: Medium, count: int) -> tuple[list[StoreRun], list[str]]:
     """Measure `count` times; return the runs and what failed."""
     runs = []
-    for at in range(count):
-        show(f"rows into SQLite, round {at + 1} of {count}")
-        try:
-            runs.append(measure(bench, ready_made(bench)))
-        except BenchError as error:
-            show("")
-            return runs, [f"{WORK.name}: {error}"]
-    show("")
+    try:
+        with medium.running(bench):
+            for at in range(count):
+                show(f"{medium.title}, round {at + 1} of {count}")
+                with medium.fresh(bench.directory) as target:
+                    ready_made_per_s = ready_made(bench, medium, target)
+                with medium.fresh(bench.directory) as target:
+                    run = measure(bench, medium, target, ready_made_per_s, long=at == count - 1)
+                runs.append(run)
+    except BenchError as error:
+        return runs, [f"{medium.work.name}: {error}"]
+    finally:
+        show("")
     return runs, []
 
 
-def ready_made(bench: Bench) -> float:
-    """Return the rows per second of `executemany`."""
-    database = bench.directory / "ready-made.db"
+def ready_made(bench: Bench, medium: Medium, target: Target) -> float:
+    """Return the rows per second of the other side."""
     log = bench.directory / "ready-made.log"
-    command = [sys.executable, __file__, str(bench.traffic(WORK)), str(ROWS), str(database)]
+    command = target.other_side(bench.traffic(medium.work))
     with started(command, bench.cores.relay, log) as program:
         if program.process.wait():
-            raise BenchError(f"executemany failed, {program.why_ended()}")
-    remove(database)
+            raise BenchError(f"{medium.other} failed, {program.why_ended()}")
     return ROWS / float(log.read_text())
 
 
-def measure(bench: Bench, ready_made_per_s: float) -> StoreRun:
-    """Offer hepsw so many packets a second; return how it went."""
-    folder = bench.directory / "store"
+def measure(
+    bench: Bench, medium: Medium, target: Target, ready_made_per_s: float, *, long: bool
+) -> StoreRun:
+    """Offer hepsw so many packets a second; return how it went.
+
+    Args:
+        bench: where.
+        medium: what it writes into.
+        target: a new one.
+        ready_made_per_s: how many.
+        long: whether to go on afterwards to three times the load, and read memory again.
+    """
+    work = medium.work
+    folder = bench.directory / work.name
     folder.mkdir(exist_ok=True)
-    database = folder / "packets.db"
     (port,) = free_ports(1)
-    place = Place(folder / "store.toml", port, ())
-    place.config.write_text(with_ports(WORK.config(), port, ()))
-    with started(WORK.command(place), bench.cores.relay, folder / "log") as program:
+    place = Place(folder / "hepsw.toml", port, ())
+    place.config.write_text(with_ports(work.config(), port, ()).replace("URL", target.url))
+
+    def load(program: Program, number: int) -> tuple[Load, Watched]:
+        url, count = f"udp://127.0.0.1:{port}", round(ready_made_per_s * bench.seconds)
+        generator = bench.sender(work, url, f"{ready_made_per_s:.0f}", count, number)
+        with subprocess.Popen(generator, stdout=subprocess.PIPE, text=True) as sending:
+            found = watch(target.mark, sending)
+        if program.process.poll() is not None:
+            raise BenchError(f"ended under load, {program.why_ended()}")
+        return found
+
+    with started(work.command(place), bench.cores.relay, folder / "log") as program:
         program.wait_until_bound("udp", port)
         rss_idle, cpu_before = program.rss_mib(), program.cpu_us()
-        generator = bench.sender(
-            WORK,
-            f"udp://127.0.0.1:{port}",
-            f"{ready_made_per_s:.0f}",
-            round(ready_made_per_s * bench.seconds),
-        )
-        with subprocess.Popen(generator, stdout=subprocess.PIPE, text=True) as sending:
-            rows, first, last = watch(database, sending)
-            load = summary(sending.communicate()[0])
+        first_load, watched = load(program, 0)
         cpu, rss = program.cpu_us() - cpu_before, program.rss_mib()
+        rows = target.rows(watched.grown)
+        check(medium, target)
+        rss_long = None
+        if long:
+            for number in range(1, LONG_LOAD):
+                load(program, number)
+            rss_long = program.rss_mib()
+            rows_in_the_end = target.rows(0).number
         if status := program.stop():
             raise BenchError(f"ended with {status}, {program.why_ended()}")
-    check(database, rows)
-    remove(database)
+    if target.rows(0).number != (rows_in_the_end if long else rows.number):
+        raise BenchError("rows came though nothing was sent")
     return StoreRun(
-        rows_per_s=rows / (last - first),
+        work=work.name,
+        rows_per_s=rows.number / (rows.last - watched.began),
         ready_made_per_s=ready_made_per_s,
-        offered_per_s=load.rate,
-        rows=rows,
-        sent=load.sent,
-        cpu_us_per_row=cpu / rows,
+        offered_per_s=first_load.rate,
+        rows=rows.number,
+        sent=first_load.sent,
+        cpu_us_per_row=cpu / rows.number,
         rss_idle_mib=rss_idle,
         rss_mib=rss,
+        rss_long_mib=rss_long,
     )
 
 
-def watch(database: Path, sending: "subprocess.Popen[str]") -> tuple[int, float, float]:
-    """Return how many rows there are in the end, when the first packet came, and when the last row.
+class Watched(NamedTuple):
+    """What was seen while a load went on."""
 
-    Asking is one step in an index, done by another process on another core.
+    began: float
+    """When the first packet was sent."""
+    grown: float
+    """When the store grew last."""
+
+
+def watch(mark: Callable[[], int], sending: "subprocess.Popen[str]") -> tuple[Load, Watched]:
+    """Wait until a load is sent and the store has taken what it will.
+
+    Asking for the mark is cheap, and done by other processes on another core.
     """
+    assert sending.stdout
     deadline = time.monotonic() + PATIENCE_S
-    rows, first, last = 0, 0.0, time.time()
-    source = f"{database.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(source, uri=True, timeout=1.0)) as connection:
-        while sending.poll() is None or time.time() < last + QUIET_S:
+    before = seen = mark()
+    grown = time.time()
+    sent, ended = None, 0.0
+    while sent is None or time.time() < max(grown, ended) + QUIET_S:
+        if sent is None and select.select([sending.stdout], [], [], LOOK_S)[0]:
+            sent, ended = summary(sending.stdout.readline()), time.time()
+        elif sent is not None:
             time.sleep(LOOK_S)
-            (seen,) = connection.execute("SELECT max(id) FROM packets").fetchone()
-            if seen and seen != rows:
-                rows, last = seen, time.time()
-            if time.monotonic() > deadline:
-                raise BenchError(f"rows still come after {PATIENCE_S:.0f} s")
-        if not rows:
-            raise BenchError("no row came")
-        (first_us,) = connection.execute("SELECT min(received_us) FROM packets").fetchone()
-        first = first_us / 1e6
-    return rows, first, last
+        if (found := mark()) != seen:
+            seen, grown = found, time.time()
+        if time.monotonic() > deadline:
+            raise BenchError(f"rows still come after {PATIENCE_S:.0f} s")
+    if seen == before:
+        raise BenchError("no row came")
+    return sent, Watched(ended - sent.seconds, grown)
 
 
-def check(database: Path, rows: int) -> None:
-    """Compare the packets in the file with those that were sent."""
-    with closing(sqlite3.connect(database)) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM packets").fetchone()
-        if count != rows:
-            raise BenchError(f"{count} rows in the end, {rows} before it was stopped")
-        sent = repeated(sip(), 0)
-        wrong = next(
-            (
-                number
-                for number, (frame,) in enumerate(
-                    connection.execute("SELECT frame FROM packets ORDER BY id LIMIT 1000"), 1
-                )
-                if frame not in islice(sent, 10 * ROWS)
-            ),
-            None,
-        )
-        if wrong:
-            raise BenchError(f"row {wrong} is not a packet that was sent, or not in its place")
+def check(medium: Medium, target: Target) -> None:
+    """Compare the first rows with what was sent first; some of that may have been shed."""
+    sent = (medium.kept(frame) for frame in repeated(medium.work.frames(), 0))
+    for number, kept in enumerate(target.first(COMPARED), 1):
+        if kept not in islice(sent, 10 * ROWS):  # goes on from where the one before was found
+            raise BenchError(f"row {number} is not a packet that was sent, or not in its place")
 
 
-def remove(database: Path) -> None:
-    for path in database.parent.glob(f"{database.name}*"):
-        path.unlink()
-
-
-def write(file: Path, count: int, database: Path) -> float:
-    """Write rows that are made before; return the seconds of the writing."""
-    from hepsw import framefile  # noqa: PLC0415 - only this side needs it
+def views(file: Path) -> "list[View]":
+    """Return the packets of a file as a listener gives them; for the other side."""
+    from hepsw import framefile  # noqa: PLC0415 - only the other side needs it
     from hepsw.hep import decode  # noqa: PLC0415 - as above
-    from hepsw.sinks.rows import COLUMNS, make_row  # noqa: PLC0415 - as above
-    from hepsw.sinks.sqlite_file import SCHEMA  # noqa: PLC0415 - as above
     from hepsw.view import Peer, View  # noqa: PLC0415 - as above
 
     peer = Peer(bytes([127, 0, 0, 1]), 40000, "udp", bytes([127, 0, 0, 1]), 9060, "in")
     now_us = time.time_ns() // 1000
-    made = [
-        make_row(View(decode(frame), peer, now_us))
-        for frame in framefile.read(file.read_bytes()).frames
-    ]
-    rows = list(islice(cycle(made), count))
-    insert = f"INSERT INTO packets ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - our own names
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        for statement in SCHEMA:
-            connection.execute(statement)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        began = time.perf_counter()
-        for start in range(0, count, BATCH_ROWS):
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(insert, rows[start : start + BATCH_ROWS])
-            connection.execute("COMMIT")
-        return time.perf_counter() - began
-
-
-if __name__ == "__main__":
-    print(write(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])))
+    return [View(decode(frame), peer, now_us) for frame in framefile.read(file.read_bytes()).frames]

@@ -2,16 +2,16 @@
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from knee import Knee
 from programs import Cores
 from relay import BUSY, Run
-from store import StoreRun
+from store import Medium, StoreRun
 from works import TARGETS, WORKS, Target
 
 IDLE_MIB = 80.0
 FLAT_MIB = 2.0  # an allocator keeps more or less of what it had
-STORE_RATIO = 0.5
 LOST = 0.001  # a loss worth a warning
 STOLEN = 0.01  # stolen CPU time worth a warning
 
@@ -30,8 +30,11 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.2f} ({min(values):.2f}..{max(values):.2f})"
 
 
-def by_work(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    found: dict[str, list[Run]] = {}
+AnyRun = TypeVar("AnyRun", Run, StoreRun)
+
+
+def by_work(runs: Sequence[AnyRun]) -> dict[str, list[AnyRun]]:
+    found: dict[str, list[AnyRun]] = {}
     for run in runs:
         found.setdefault(run.work, []).append(run)
     return found
@@ -79,27 +82,27 @@ def memory(runs: Sequence[Run], stored: Sequence[StoreRun]) -> str:
     ]
     for name, mine in by_work(runs).items():
         most = IDLE_MIB if WORKS[name].idles else None
-        idle, loaded = max(run.rss_idle_mib for run in mine), max(run.rss_mib for run in mine)
-        long = [run for run in mine if run.rss_long_mib is not None]
-        if not WORKS[name].is_hepsw:
-            lines.append(f"{name:<20} {idle:>6.1f} {'-':<16} {loaded:>10.1f}")
-            continue
-        line = f"{name:<20} {idle:>6.1f} {verdict(idle, most=most):<16} {loaded:>10.1f}"
-        for run in long:
-            assert run.rss_long_mib is not None
-            growth = verdict(run.rss_long_mib - run.rss_mib, most=FLAT_MIB)
-            line += f" {run.rss_long_mib:>9.1f}  {growth}"
-        lines.append(line)
-    if stored:
-        idle, loaded = max(run.rss_idle_mib for run in stored), max(run.rss_mib for run in stored)
-        lines.append(
-            f"{'sqlite':<20} {idle:>6.1f} {verdict(idle, most=IDLE_MIB):<16} {loaded:>10.1f}"
-        )
+        idle = max(run.rss_idle_mib for run in mine)
+        target = verdict(idle, most=most) if WORKS[name].is_hepsw else "-"
+        lines.append(f"{name:<20} {idle:>6.1f} {target:<16} {growth(mine)}")
+    for name, rows in by_work(stored).items():
+        idle = max(run.rss_idle_mib for run in rows)
+        lines.append(f"{name:<20} {idle:>6.1f} {verdict(idle, most=IDLE_MIB):<16} {growth(rows)}")
     return "\n".join(lines)
 
 
-def store(runs: Sequence[StoreRun]) -> str:
-    """Return how fast rows go into SQLite."""
+def growth(runs: Sequence[Run] | Sequence[StoreRun]) -> str:
+    """Return what is resident after the load, after three times the load, and the difference."""
+    line = f"{max(run.rss_mib for run in runs):>10.1f}"
+    for run in runs:
+        if run.rss_long_mib is not None:
+            more = run.rss_long_mib - run.rss_mib
+            line += f" {run.rss_long_mib:>9.1f}  {more:.1f} {verdict(more, most=FLAT_MIB)}"
+    return line
+
+
+def store(runs: Sequence[StoreRun], medium: Medium) -> str:
+    """Return how fast rows go into a store."""
     ready_made, hepsw, offered = (
         statistics.median(values)
         for values in zip(
@@ -108,11 +111,11 @@ def store(runs: Sequence[StoreRun]) -> str:
         )
     )
     ratio = [run.ratio for run in runs]
-    met = verdict(statistics.median(ratio), least=STORE_RATIO)
+    met = verdict(statistics.median(ratio), least=medium.least)
     us = spread([run.cpu_us_per_row for run in runs])
     lines = (
-        f"{'SIP into SQLite':<20} {'rows/s':>7}",
-        f"{'executemany':<20} {ready_made:>7.0f}",
+        f"{medium.title:<20} {'rows/s':>7}",
+        f"{medium.other:<20} {ready_made:>7.0f}",
         f"{'hepsw':<20} {hepsw:>7.0f}  CPU us/row {us}, offered {offered:.0f}/s",
         f"{'ratio (min..max)':<20} {spread(ratio):<22} {met}",
     )

@@ -26,6 +26,7 @@ NODE_NAME: Final = 0x0013
 CAPTURE_ID: Final = 0x000C
 PROTO_TYPE: Final = 0x000B
 TIME: Final = (0x0009, 0x000A)  # seconds, microseconds
+PAYLOAD: Final = 0x000F
 HEADER_BYTES: Final = 6
 
 PURE: Final = {"HEPSW_PURE": "1"}  # the plain build, wherever a compiled one lies beside it
@@ -67,7 +68,7 @@ def matching(number: int) -> list[bytes]:
 
     table = rules.samples(number, SEED)
     draw = Random(SEED)
-    payloads = [chunks(frame)[0x000F] for frame in sip()]
+    payloads = [chunks(frame)[PAYLOAD] for frame in sip()]
     return [
         rules.packet(
             draw, draw.choice(table).values | {"payload": payloads[at % len(payloads)]}
