@@ -250,7 +250,7 @@ def test_ended_while_it_is_away(stage, how):
 
 
 @pytest.mark.beside
-@pytest.mark.parametrize("layout", [HOMER7, HEPSW])
+@pytest.mark.parametrize("layout", [HOMER7, pytest.param(HEPSW, marks=pytest.mark.proof)])
 @lengths("kills", 4, 40)
 def test_killed_while_the_backlog_drains(stage, layout, kills):
     """`kill -9` between a commit and the note of it: what was spooled is there once."""

@@ -52,7 +52,7 @@ def statements(place):
 
 
 @pytest.mark.beside
-@pytest.mark.parametrize("layout", [HOMER7, HEPSW])
+@pytest.mark.parametrize("layout", [HOMER7, pytest.param(HEPSW, marks=pytest.mark.proof)])
 def test_one_row_in_ten_thousand(stage, layout):
     """9,999 are stored and one is in the dead letters, with the reason, at 30 statements more."""
     place = Place(stage, layout, log_statement="all", log_line_prefix="%m [%p] %a ")
