@@ -75,7 +75,7 @@ def moment(time_us: int) -> tuple[int]:
 def layout_of(settings: StoreSettings) -> Layout:
     """Return the layout of a store."""
     # The two import what is here.
-    from hepsw.sinks.stores.postgres.hepsw_layout import HepswLayout  # noqa: PLC0415
-    from hepsw.sinks.stores.postgres.homer7 import Homer7  # noqa: PLC0415
+    from hepsw.sinks.stores.postgres.hepsw_layout import HepswLayout  # noqa: PLC0415 - only one is needed
+    from hepsw.sinks.stores.postgres.homer7 import Homer7  # noqa: PLC0415 - likewise
 
     return Homer7(settings) if settings.layout == "homer7" else HepswLayout(settings)
