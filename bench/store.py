@@ -1,15 +1,19 @@
 """Rows into a store: hepsw from socket to commit, beside whatever writes rows that are made before.
 
-hepsw is offered as many packets as the other took rows in the same round, so that it is always
+hepsw is offered as many packets as the other took rows when it was alone, so that it is always
 busy; what it has no room for is shed, and what counts is the rows in the store over the time from
-the first packet to the last commit. `into_sqlite` and `into_postgres` know the stores.
+the first packet to the last commit. Then the other side writes once more beside the same generator,
+whose packets go nowhere, and beside the same questions to the store: these have a part of the core
+that a server needs, and hepsw is held to what the server can do on what they leave.
+`into_sqlite` and `into_postgres` know the stores.
 """
 
 import select
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,7 +30,7 @@ ROWS: Final = 100_000
 """Written by the other side."""
 BATCH_ROWS: Final = 2000
 """As in the configurations of the works."""
-LOOK_S: Final = 0.02
+LOOK_S: Final = 0.04
 """Between two looks at how many rows there are."""
 QUIET_S: Final = 1.0
 """A store that has not grown for so long is all there will be."""
@@ -101,7 +105,10 @@ class StoreRun:
 
     work: str
     rows_per_s: float
+    alone_per_s: float
+    """Of the other side, with nothing beside it; hepsw is offered as much."""
     ready_made_per_s: float
+    """Of the other side beside the same load."""
     offered_per_s: float
     rows: int
     sent: int
@@ -114,7 +121,7 @@ class StoreRun:
 
     @property
     def ratio(self) -> float:
-        """The rate of rows over that of the other side."""
+        """The rate of rows over that of the other side beside the same load."""
         return self.rows_per_s / self.ready_made_per_s
 
 
@@ -126,9 +133,11 @@ def rounds(bench: Bench, medium: Medium, count: int) -> tuple[list[StoreRun], li
             for at in range(count):
                 show(f"{medium.title}, round {at + 1} of {count}")
                 with medium.fresh(bench.directory) as target:
-                    ready_made_per_s = ready_made(bench, medium, target)
+                    alone = ready_made(bench, medium, target, None)
                 with medium.fresh(bench.directory) as target:
-                    run = measure(bench, medium, target, ready_made_per_s, long=at == count - 1)
+                    beside = ready_made(bench, medium, target, alone)
+                with medium.fresh(bench.directory) as target:
+                    run = measure(bench, medium, target, alone, beside, long=at == count - 1)
                 runs.append(run)
     except BenchError as error:
         return runs, [f"{medium.work.name}: {error}"]
@@ -137,18 +146,47 @@ def rounds(bench: Bench, medium: Medium, count: int) -> tuple[list[StoreRun], li
     return runs, []
 
 
-def ready_made(bench: Bench, medium: Medium, target: Target) -> float:
-    """Return the rows per second of the other side."""
+def ready_made(bench: Bench, medium: Medium, target: Target, beside: float | None) -> float:
+    """Return the rows per second of the other side.
+
+    Args:
+        bench: where.
+        medium: what it writes into.
+        target: a new one.
+        beside: packets per second of a generator that runs meanwhile; None: there is none.
+    """
     log = bench.directory / "ready-made.log"
     command = target.other_side(bench.traffic(medium.work))
     with started(command, bench.cores.relay, log) as program:
-        if program.process.wait():
+        status = (
+            program.process.wait()
+            if beside is None
+            else beside_load(bench, medium, target, program, beside)
+        )
+        if status:
             raise BenchError(f"{medium.other} failed, {program.why_ended()}")
     return ROWS / float(log.read_text())
 
 
+def beside_load(bench: Bench, medium: Medium, target: Target, program: Program, rate: float) -> int:
+    """Wait for the end of the other side beside a load as hepsw has it; return its status."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as nowhere:
+        nowhere.bind(("127.0.0.1", 0))
+        url = f"udp://127.0.0.1:{nowhere.getsockname()[1]}"
+        count = round(rate * PATIENCE_S)  # more than there is time for
+        generator = bench.sender(medium.work, url, f"{rate:.0f}", count)
+        while not target.mark() and program.process.poll() is None:
+            time.sleep(LOOK_S)
+        with subprocess.Popen(generator, stdout=subprocess.DEVNULL) as sending:
+            while (status := program.process.poll()) is None:
+                time.sleep(LOOK_S)
+                target.mark()
+            sending.kill()
+    return status
+
+
 def measure(
-    bench: Bench, medium: Medium, target: Target, ready_made_per_s: float, *, long: bool
+    bench: Bench, medium: Medium, target: Target, alone: float, beside: float, *, long: bool
 ) -> StoreRun:
     """Offer hepsw so many packets a second; return how it went.
 
@@ -156,7 +194,8 @@ def measure(
         bench: where.
         medium: what it writes into.
         target: a new one.
-        ready_made_per_s: how many.
+        alone: how many, which is what the other side took alone.
+        beside: what it took beside a load.
         long: whether to go on afterwards to three times the load, and read memory again.
     """
     work = medium.work
@@ -167,8 +206,8 @@ def measure(
     place.config.write_text(with_ports(work.config(), port, ()).replace("URL", target.url))
 
     def load(program: Program, number: int) -> tuple[Load, Watched]:
-        url, count = f"udp://127.0.0.1:{port}", round(ready_made_per_s * bench.seconds)
-        generator = bench.sender(work, url, f"{ready_made_per_s:.0f}", count, number)
+        url, count = f"udp://127.0.0.1:{port}", round(alone * bench.seconds)
+        generator = bench.sender(work, url, f"{alone:.0f}", count, number)
         with subprocess.Popen(generator, stdout=subprocess.PIPE, text=True) as sending:
             found = watch(target.mark, sending)
         if program.process.poll() is not None:
@@ -195,7 +234,8 @@ def measure(
     return StoreRun(
         work=work.name,
         rows_per_s=rows.number / (rows.last - watched.began),
-        ready_made_per_s=ready_made_per_s,
+        alone_per_s=alone,
+        ready_made_per_s=beside,
         offered_per_s=first_load.rate,
         rows=rows.number,
         sent=first_load.sent,

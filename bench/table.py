@@ -103,10 +103,13 @@ def growth(runs: Sequence[Run] | Sequence[StoreRun]) -> str:
 
 def store(runs: Sequence[StoreRun], medium: Medium) -> str:
     """Return how fast rows go into a store."""
-    ready_made, hepsw, offered = (
+    alone, beside, hepsw, offered = (
         statistics.median(values)
         for values in zip(
-            *((run.ready_made_per_s, run.rows_per_s, run.offered_per_s) for run in runs),
+            *(
+                (run.alone_per_s, run.ready_made_per_s, run.rows_per_s, run.offered_per_s)
+                for run in runs
+            ),
             strict=True,
         )
     )
@@ -115,7 +118,7 @@ def store(runs: Sequence[StoreRun], medium: Medium) -> str:
     us = spread([run.cpu_us_per_row for run in runs])
     lines = (
         f"{medium.title:<20} {'rows/s':>7}",
-        f"{medium.other:<20} {ready_made:>7.0f}",
+        f"{medium.other:<20} {beside:>7.0f}  beside the same load; {alone:.0f} alone",
         f"{'hepsw':<20} {hepsw:>7.0f}  CPU us/row {us}, offered {offered:.0f}/s",
         f"{'ratio (min..max)':<20} {spread(ratio):<22} {met}",
     )

@@ -16,7 +16,8 @@ from hepsw.fields.profiles import PROFILES
 from hepsw.hep import build, decode
 from hepsw.sinks.stores import rows
 from hepsw.sinks.stores.postgres import hepsw_layout
-from hepsw.sinks.stores.postgres.homer7 import JSONB, Homer7
+from hepsw.sinks.stores.postgres.homer7 import Homer7
+from hepsw.sinks.stores.postgres.homer7_row import JSONB
 from hepsw.sinks.stores.profile import PROFILES as PROFILES_OF_SINKS
 from hepsw.view import View
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from hepsw.sinks.stores.writer import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hepsw.sinks.stores.writer import Refused
     from hepsw.view import View
@@ -42,9 +42,9 @@ class Piece(NamedTuple):
         )
 
 
-def live(views: Sequence[View]) -> Piece:
-    """Return packets from memory as a batch."""
-    return Piece(Batch(os.urandom(KEY), views))
+def live(views: Sequence[View], coming: Callable[[], Sequence[View]] = tuple) -> Piece:
+    """Return packets from memory as a batch; `coming` as in `Batch`."""
+    return Piece(Batch(os.urandom(KEY), views, coming=coming))
 
 
 def replayed(

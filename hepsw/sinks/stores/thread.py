@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from hepsw.errors import DecodeError, StoreError
@@ -305,7 +306,7 @@ class StoreThread:
                 if is_due:
                     self._is_turn_of_spool = True
                     self._batch, self._settled = self._take(self._limits.rows), 0
-                    work = partial(self._attempts.write, live(self._batch))
+                    work = partial(self._attempts.write, live(self._batch, self._coming))
                     break
                 if self._has_more_to_tidy:
                     work = self._tidy
@@ -340,6 +341,11 @@ class StoreThread:
         # What came while the last batch was written begins to wait for others only now.
         self._since = time.monotonic()
         return taken
+
+    def _coming(self) -> list[View]:
+        """Return what is to be the next batch, as far as it is there."""
+        with self._changed:
+            return list(islice(self._waiting, self._limits.rows))
 
     def _write_records(self, records: Records) -> None:
         """Write what was read from the spool."""

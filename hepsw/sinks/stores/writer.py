@@ -34,6 +34,9 @@ class Batch:
     """Number of the first record in the spool."""
     last: int = 0
     """Of the last: everything from `first` to it is in this batch, or was settled before."""
+    coming: Callable[[], Sequence[View]] = field(default=tuple, compare=False, repr=False)
+    """Returns what waits behind these and is likely to be the next batch: a writer that waits for
+    its medium can get ahead with it."""
 
 
 class Refused(NamedTuple):

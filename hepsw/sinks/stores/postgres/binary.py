@@ -1,8 +1,4 @@
-"""Rows as the octets of a COPY in binary, a little at a time.
-
-asyncpg would do the same, but hands on half a mebibyte at once, and until then the server has
-nothing to do. In pieces it works on the first rows while the others are made, each on a processor
-of its own.
+"""A row as the octets of a COPY in binary.
 
 Source: PostgreSQL's documentation of COPY, "Binary Format".
 """
@@ -13,15 +9,13 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-
     from hepsw.sinks.stores.postgres.layout import Row
 
-PIECE_OCTETS: Final = 32 << 10
-"""Octets that are handed on at once: some thirty rows."""
+BEGIN: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+"""What stands before the first row."""
+END: Final = b"\xff\xff"
+"""And behind the last."""
 
-_BEGIN: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_END: Final = b"\xff\xff"
 _NULL: Final = b"\xff\xff\xff\xff"
 _COUNT: Final = struct.Struct("!H").pack
 _LENGTH: Final = struct.Struct("!I").pack
@@ -54,18 +48,3 @@ def encode(row: Row) -> bytes:
             octets = value.encode() if kind is str else value
             parts += (_LENGTH(len(octets)), octets)
     return b"".join(parts)
-
-
-async def stream(rows: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """Yield all that COPY reads; each row is asked for when it is needed."""
-    piece = [_BEGIN]
-    octets = 0
-    for row in rows:
-        piece.append(row)
-        octets += len(row)
-        if octets >= PIECE_OCTETS:
-            yield b"".join(piece)
-            piece.clear()
-            octets = 0
-    piece.append(_END)
-    yield b"".join(piece)

@@ -1,6 +1,8 @@
 """COPY of rows into one table, and which of them the table refuses.
 
-Rows are made while they are written, so the server works on the first while the last are made. A
+Rows are made while they are written, so the server works on the first while the last are made, each
+on a processor of its own: asyncpg would hand on half a mebibyte at once, and until then the server
+would have nothing to do. A
 COPY that fails because of a row is undone to its savepoint. The server says in which line it
 failed: what stands before is written again, the row alone for its own answer, then what stands
 behind.
@@ -10,21 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 
 from hepsw.errors import StoreError
-from hepsw.sinks.stores.postgres.binary import encode, stream
+from hepsw.sinks.stores.postgres.binary import BEGIN, END
 from hepsw.sinks.stores.postgres.trouble import is_of_the_row, reason_of, without
 from hepsw.sinks.stores.writer import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 
     from hepsw.sinks.stores.postgres.connection import Connection
-    from hepsw.sinks.stores.postgres.layout import Row
-    from hepsw.view import View
+    from hepsw.sinks.stores.postgres.entries import Entry
 
+PIECE_OCTETS: Final = 32 << 10
+"""Octets that are handed on at once: some thirty rows."""
 COPY_SECONDS: Final = 10.0
 GRACE_SECONDS: Final = 1.0
 """For what knows the deadline itself to keep to it."""
@@ -51,11 +54,12 @@ class Rows:
     def __init__(
         self,
         table: str,
-        entries: Sequence[tuple[int, View, int]],
-        make: Callable[[int, View, int], Row],
+        entries: Sequence[tuple[int, Entry]],
+        make: Callable[[Entry], bytes],
     ) -> None:
         self.table = table
         self.refused: list[Refused] = []
+        self.altered: Counter[str] = Counter()
         self._entries = entries
         self._make = make
         self._made: list[bytes] = []
@@ -72,14 +76,16 @@ class Rows:
     def __iter__(self) -> Iterator[bytes]:
         yield from self._made
         while self._next < len(self._entries):
-            position, view, at_us = self._entries[self._next]
+            position, entry = self._entries[self._next]
             self._next += 1
             try:
-                row = encode(self._make(position, view, at_us))
+                row = self._make(entry)
             except Exception as error:  # noqa: BLE001 - a packet that cannot be a row must not stop others
                 why = f"{type(error).__name__}: {error}"
                 self.refused.append(Refused(position, self.table, "internal-error", why))
                 continue
+            if entry.odd:
+                self.altered.update(entry.odd)
             self._made.append(row)
             self._positions.append(position)
             yield row
@@ -113,7 +119,7 @@ async def copy(connection: Connection, rows: Rows, columns: Sequence[str], expec
     async def attempt(some: Iterable[bytes]) -> None:
         seconds = COPY_SECONDS + expected / ROWS_A_SECOND
         work = connection.copy_to_table(
-            rows.table, source=stream(some), columns=columns, format="binary", timeout=seconds
+            rows.table, source=_stream(some), columns=columns, format="binary", timeout=seconds
         )
         await _watched(connection, work, seconds + GRACE_SECONDS)
 
@@ -126,6 +132,21 @@ async def copy(connection: Connection, rows: Rows, columns: Sequence[str], expec
         await connection.execute("ROLLBACK TO SAVEPOINT hepsw_rows")
         await _without_bad(connection, rows, attempt, error)
     await connection.execute("RELEASE SAVEPOINT hepsw_rows")
+
+
+async def _stream(rows: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Yield all that COPY reads; each row is asked for when it is needed."""
+    piece = [BEGIN]
+    octets = 0
+    for row in rows:
+        piece.append(row)
+        octets += len(row)
+        if octets >= PIECE_OCTETS:
+            yield b"".join(piece)
+            piece.clear()
+            octets = 0
+    piece.append(END)
+    yield b"".join(piece)
 
 
 async def _watched(connection: Connection, work: Coroutine[Any, Any, object], most: float) -> None:

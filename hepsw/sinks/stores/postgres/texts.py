@@ -30,7 +30,7 @@ def text(octets: bytes | None, odd: set[str]) -> str:
     if not octets:
         return ""
     if octets.isascii():
-        written = str(octets, "ascii")
+        written = octets.decode("ascii")
         if "\0" not in written:
             return written
     else:
@@ -51,7 +51,7 @@ def key(octets: bytes | None, odd: set[str]) -> str:
         return ""
     # Nearly every one; in line, since a row has a dozen of them.
     if len(octets) <= KEY_OCTETS and octets.isascii() and b"\0" not in octets:
-        return str(octets, "ascii")
+        return octets.decode("ascii")
     return fitting(text(octets, odd), odd)
 
 

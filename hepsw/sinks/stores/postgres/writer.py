@@ -11,32 +11,31 @@ side.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
 from hepsw.errors import StoreError
-from hepsw.hep import decode
 from hepsw.sinks.stores.postgres import schema, trouble
 from hepsw.sinks.stores.postgres.connection import Connection, connect
 from hepsw.sinks.stores.postgres.copying import Rows, copy
+from hepsw.sinks.stores.postgres.entries import Entries
 from hepsw.sinks.stores.postgres.layout import layout_of
 from hepsw.sinks.stores.postgres.loop import OwnLoop
 from hepsw.sinks.stores.postgres.partitions import DDL_LOCK, SECOND_US, Partitions
 from hepsw.sinks.stores.postgres.retention import Retention
-from hepsw.sinks.stores.profile import profile_of
 from hepsw.sinks.stores.writer import Refused, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from hepsw.config.configuration import StoreSettings
-    from hepsw.sinks.stores.postgres.layout import Layout, Row
+    from hepsw.sinks.stores.postgres.entries import Sorted
+    from hepsw.sinks.stores.postgres.layout import Layout
     from hepsw.sinks.stores.writer import Batch
-    from hepsw.view import View
 
 T = TypeVar("T")
 
@@ -66,17 +65,6 @@ _WITHOUT_OTHER: Final = (
     "WHERE coalesce(t.partdefid, 0) = 0"
 )
 _COMMENT: Final = "SELECT obj_description(to_regclass($1), 'pg_class')"
-
-
-@dataclass(slots=True)
-class Sorted:
-    """The packets of a batch, by the table that each is for."""
-
-    key: bytes
-    tables: dict[str, list[tuple[int, View, int]]]
-    """Position, packet and time of each, in order of position."""
-    profiles: list[str]
-    """By position."""
 
 
 class PostgresWriter:
@@ -110,7 +98,7 @@ class PostgresWriter:
         self._retention = Retention(self._layout, settings.keep, self._partitions)
         self._loop: OwnLoop | None = None
         self._connection: Connection | None = None
-        self._sorted: Sorted | None = None
+        self._entries = Entries(self._layout)
 
     # What a store asks for
 
@@ -125,13 +113,13 @@ class PostgresWriter:
 
     def tables(self, batch: Batch) -> Counter[str]:
         """See `Writer`."""
-        found = self._sort(batch)
+        found = self._entries.sort(batch)
         return Counter({table: len(entries) for table, entries in found.tables.items()})
 
     def write(self, batch: Batch, give_up: Callable[[Sequence[Refused]], None]) -> Written:
         """See `Writer`."""
-        written = self._run(self._write(batch, self._sort(batch), give_up))
-        self._sorted = None
+        written = self._run(self._write_beside(batch, self._entries.sort(batch), give_up))
+        self._entries.forget()
         return written
 
     def tidy(self, now_us: int) -> bool:
@@ -142,6 +130,7 @@ class PostgresWriter:
         """See `Writer`."""
         connection, self._connection = self._connection, None
         loop, self._loop = self._loop, None
+        self._entries.close()
         if connection is not None:
             connection.terminate()
         if loop is not None:
@@ -195,29 +184,16 @@ class PostgresWriter:
 
     # Writing
 
-    def _sort(self, batch: Batch) -> Sorted:
-        """Return the packets of a batch by table; what they say is read, and not read again.
-
-        Each is a packet of its own: others hold the views of a batch, in threads of theirs.
-        """
-        if self._sorted is not None and self._sorted.key == batch.key:
-            return self._sorted
-        layout = self._layout
-        tables: dict[str, list[tuple[int, View, int]]] = {}
-        profiles = []
-        for position, view in enumerate(batch.views):
-            own = view.edited(decode(view.packet.data))
-            profile = profile_of(own)
-            profiles.append(profile)
-            entry = (position, own, layout.at_us(own))
-            table = layout.parent_of(profile)
-            entries = tables.get(table)
-            if entries is None:
-                tables[table] = [entry]
-            else:
-                entries.append(entry)
-        self._sorted = Sorted(batch.key, tables, profiles)
-        return self._sorted
+    async def _write_beside(
+        self, batch: Batch, found: Sorted, give_up: Callable[[Sequence[Refused]], None]
+    ) -> Written:
+        """Write a batch, and have the rows of the next one made beside it."""
+        ahead = asyncio.ensure_future(self._entries.make_ahead(batch.coming()))
+        try:
+            return await self._write(batch, found, give_up)
+        finally:
+            ahead.cancel()
+            await asyncio.wait({ahead})  # or it would hold on to its packets until the next batch
 
     async def _write(
         self, batch: Batch, found: Sorted, give_up: Callable[[Sequence[Refused]], None]
@@ -260,13 +236,13 @@ class PostgresWriter:
             recorded = await connection.fetchval(_ENTERED, batch.key)
             await connection.execute("ROLLBACK")
             return _known_already(found, recorded)
-        odd: set[str] = set()
         written = Written()
         refused: list[Refused] = []
         for table, entries in found.tables.items():
-            rows = Rows(table, entries, self._maker(found, written.altered, odd))
+            rows = Rows(table, entries, self._entries.row)
             await copy(connection, rows, self._layout.columns, len(entries))
             refused += rows.refused
+            written.altered.update(rows.altered)
             if rows.count:
                 written.tables[table] = rows.count
         if refused:
@@ -276,22 +252,6 @@ class PostgresWriter:
         give_up(written.refused)
         await connection.execute("COMMIT")
         return written
-
-    def _maker(
-        self, found: Sorted, altered: Counter[str], odd: set[str]
-    ) -> Callable[[int, View, int], Row]:
-        """Return what makes a row and counts what was altered for it."""
-        make = self._layout.row
-        profiles = found.profiles
-
-        def row(position: int, view: View, at_us: int) -> Row:
-            made = make(view, at_us, profiles[position], odd)
-            if odd:
-                altered.update(odd)
-                odd.clear()
-            return made
-
-        return row
 
     async def _prepare(self, connection: Connection, found: Sorted) -> Counter[str]:
         """Make the partitions that a batch asks for; return its rows outside of all of them."""
@@ -303,7 +263,8 @@ class PostgresWriter:
         for table, entries in found.tables.items():
             since, until = partitions.window(table, now_us)
             slots: Counter[int] = Counter()
-            for _, _, at_us in entries:
+            for _, entry in entries:
+                at_us = entry.at_us
                 if since <= at_us < until:
                     slots[at_us // width] += 1
                 else:

@@ -1,0 +1,5 @@
+cimport cython
+
+
+@cython.locals(parts=list, octets=bytes)
+cpdef bytes encode(tuple row)
