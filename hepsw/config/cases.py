@@ -14,7 +14,7 @@ from hepsw.config.configuration import Case, Expect, Given
 from hepsw.config.names import UnknownFieldError, flattened
 from hepsw.config.spelling import did_you_mean
 from hepsw.config.units import duration
-from hepsw.config.validate import validated
+from hepsw.config.validate import salvaged
 from hepsw.config.values import value_test
 from hepsw.fields import HEADER, Field, Kind
 
@@ -75,7 +75,7 @@ class CaseReader:
             return []
         found = []
         for at, block in enumerate(written):
-            test = validated(models.PathTest, block, ("tests", at), self.report)
+            test = salvaged(models.PathTest, block, ("tests", at), self.report)
             if test is not None:
                 found.append(self._case(test, ("tests", at), None, None))
         return [case for case in found if case is not None]
@@ -87,8 +87,11 @@ class CaseReader:
     def _case(
         self, written: models.RuleTest, path: Path, table: str | None, rule: str | None
     ) -> Case | None:
-        given = self._given(written.given, (*path, "given"))
-        expect = self.expect(written.expect, (*path, "expect"), table)
+        given = expect = None
+        if not self.report.is_unread((*path, "given")):
+            given = self._given(written.given, (*path, "given"))
+        if not self.report.is_unread((*path, "expect")):
+            expect = self.expect(written.expect, (*path, "expect"), table)
         if given is None or expect is None:
             return None
         number = f"test {path[-1] + 1}" if isinstance(path[-1], int) else "test"

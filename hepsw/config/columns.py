@@ -62,24 +62,31 @@ TAKEN_IN_HOMER7: Final = frozenset(
         "calling_number",
         "callid",
         "cic",
+        "create_date",
         "cseq",
+        "data_header",
         "dpc",
         "event",
         "from_tag",
         "from_user",
+        "id",
         "method",
         "msg_name",
         "node",
         "opc",
         "proto",
+        "protocol_header",
+        "raw",
         "ruri_domain",
         "ruri_user",
+        "sid",
         "to_tag",
         "to_user",
         "user_agent",
     }
 )
-"""Likewise in the tables of HOMER 7, where such a column is a key of `data_header`."""
+"""Likewise in the tables of HOMER 7, where such a column is a key of `data_header`: the keys that
+are there already, and the columns, since a search for `sid` can only mean the one of the table."""
 
 
 def is_column_name(name: str) -> bool:

@@ -72,7 +72,7 @@ class DestinationReader:
             self._report.error("HEP106", "`sip://` does not mix with HEP in one destination", path)
         self._contradictions(written, schemes, path)
         for at, url in enumerate(written.urls):
-            if url in written.urls[:at]:
+            if url.host and url in written.urls[:at]:
                 self._report.error("HEP102", f"{url} is given twice", (*path, "url", at))
         if written.privacy is not None and written.privacy not in self._privacy:
             self._report.unknown(
@@ -151,9 +151,10 @@ class DestinationReader:
         if written is None:
             return None
         place = (*path, "tls")
-        if "tls" not in schemes:
+        if schemes and "tls" not in schemes and "" not in schemes:
             self._report.error("HEP106", "`tls` without a `tls://` url", place)
-        if (written.cert is None) is not (written.key is None):
+        lacks_one = (written.cert is None) is not (written.key is None)
+        if lacks_one and not self._report.is_unread(place):
             self._report.error("HEP107", "`cert` and `key` come together", place)
         ca = self._environment.file(written.ca, (*place, "ca"))
         cert = self._environment.file(written.cert, (*place, "cert"))
@@ -180,6 +181,8 @@ class DestinationReader:
             if url.address is not None:
                 families.add(url.address.version)
                 continue
+            if not url.host:
+                return  # it could not be read
             found = self._machine.addresses(url.host) if self._machine is not None else ()
             if not found:
                 return  # a name may come to have either
@@ -227,6 +230,8 @@ def _check_profiles(destinations: Mapping[str, models.Destination], report: Repo
     """Report an `oversize` that leads past a privacy profile: who makes a packet large decides."""
     for name, destination in destinations.items():
         target = destinations.get(destination.oversize)
+        if report.is_unread(("destinations", destination.oversize, "privacy")):
+            continue
         if destination.privacy and target is not None and target.privacy != destination.privacy:
             report.error(
                 "HEP106",

@@ -26,7 +26,7 @@ from hepsw.config.hiding import masked
 from hepsw.config.loops import check_loops
 from hepsw.config.maps import read_map
 from hepsw.config.match import BLOCK_WORDS, MatchReader
-from hepsw.config.names import Names, UnknownFieldError, check_not_generic
+from hepsw.config.names import Names, UnknownFieldError, check_not_generic, unread_field
 from hepsw.config.networks import networks
 from hepsw.config.not_run import refuse_what_does_not_run
 from hepsw.config.outputs import (
@@ -42,7 +42,7 @@ from hepsw.config.sets import read_sets
 from hepsw.config.sources import read_sources
 from hepsw.config.spelling import did_you_mean
 from hepsw.config.stores import StoreReader
-from hepsw.config.validate import salvaged, unknown_block, validated
+from hepsw.config.validate import salvaged, unknown_block
 from hepsw.fields import CATALOGUE, GROUPS, chunk_field
 from hepsw.hep import ChunkKey, ChunkType
 from hepsw.pieces import dismantle
@@ -141,7 +141,9 @@ class _Loader:
         # Fields of maps that cannot be read are known by name all the same.
         names.maps.update(dict.fromkeys(self._block("maps")))
         for name, map_ in maps.items():
-            names.maps[name] = read_map(name, map_, names, report)
+            field = read_map(name, map_, names, report)
+            # What half a map gives is not what it will.
+            names.maps[name] = None if report.is_unread(("maps", name)) else field
         environment = Environment(report, offline=offline)
         destinations = self._named("destinations", models.Destination)
         written_stores = self._named("stores", models.Store)
@@ -203,7 +205,8 @@ class _Loader:
             switch.state_dir,
             ("switch", "state_dir"),
             "keep state in",
-            tell=bool(written_stores),  # nobody else keeps any
+            # Nobody else keeps any.
+            tell=bool(written_stores) and not report.is_unread(("switch", "state_dir")),
         )
         if state is not None:
             switch = switch.model_copy(update={"state_dir": str(state)})
@@ -238,16 +241,16 @@ class _Loader:
         return {}
 
     def _named(self, block: str, model: type[models.Block]) -> dict[str, Any]:
-        """Return the valid ones among the named things of a block."""
+        """Return the named things of a block, as far as they can be read."""
         found = {
-            name: validated(model, written, (block, name), self.report)
+            name: salvaged(model, written, (block, name), self.report)
             for name, written in self._block(block).items()
         }
         return {name: value for name, value in found.items() if value is not None}
 
     def _single(self, block: str, model: type[models.Block]) -> Any:
         """Return the settings of a block; what is wrong is reported, and the defaults taken."""
-        return validated(model, self.data.get(block, {}), (block,), self.report) or model()
+        return salvaged(model, self.data.get(block, {}), (block,), self.report) or model()
 
     def _proto_types(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -269,10 +272,10 @@ class _Loader:
         """Open the databases that are named; offline, they are only known by name."""
         found: dict[str, Database | None] = {}
         for kind, name in (("city", settings.city), ("asn", settings.asn)):
-            if name is None:
+            if name is None and not self.report.is_unread(("geo", kind)):
                 continue
             found[kind] = None
-            if self.machine is None:
+            if self.machine is None or name is None:
                 continue
             file = self.sources.folder(("geo", kind)) / name
             self.sources.files[file] = fingerprint(file)
@@ -284,7 +287,12 @@ class _Loader:
         return found
 
     def _chunks(self) -> dict[str, Field]:
-        chunks: dict[str, Field] = {}
+        # One that cannot be read was reported, and whatever is done with it fits.
+        chunks = {
+            name: unread_field(name, edit=name)
+            for name in self._block("chunks")
+            if name not in CATALOGUE
+        }
         for name, chunk in self._named("chunks", models.ChunkName).items():
             place = ("chunks", name)
             key = ChunkKey(chunk.vendor, chunk.id)
@@ -322,7 +330,7 @@ class _Loader:
             )
         for at, block in enumerate(written):
             path: Path = ("listen", at)
-            read = validated(models.Listen, block, path, self.report)
+            read = salvaged(models.Listen, block, path, self.report)
             if read is None:
                 continue
             if read.name is not None and read.name in names:
@@ -340,6 +348,8 @@ class _Loader:
             ]
             tls = self._listen_tls(read, path, environment)
             for index, url in enumerate(read.url):
+                if not url.host:  # it could not be read
+                    continue
                 if any(other.url == url for other in listeners):
                     self.report.error(
                         "HEP102", f"{url} is listened on twice", (*path, "url", index)
@@ -368,23 +378,24 @@ class _Loader:
         """Return what a listener serves TLS with; None where it does not, or that was reported."""
         wanted = any(url.scheme == "tls" for url in listen.url)
         if listen.tls is None:
-            if wanted:
+            if wanted and not self.report.is_unread((*path, "tls")):
                 self.report.key_error(
                     "HEP107", "a `tls://` url wants `tls = { cert, key }`", (*path, "url")
                 )
             return None
         place = (*path, "tls")
-        if not wanted:
+        if listen.url and not wanted and all(url.scheme for url in listen.url):
             self.report.error("HEP106", "`tls` without a `tls://` url", place)
-        if listen.tls.names and listen.tls.client_ca is None:
+        is_unread = self.report.is_unread(place)
+        if listen.tls.names and listen.tls.client_ca is None and not is_unread:
             self.report.error(
                 "HEP107",
                 "`names` wants `client_ca`: nobody is asked for a certificate",
                 (*place, "names"),
             )
         written = {
-            "cert": environment.file(listen.tls.cert, (*place, "cert")),
-            "key": environment.file(listen.tls.key, (*place, "key"), is_key=True),
+            "cert": environment.file(listen.tls.cert or None, (*place, "cert")),
+            "key": environment.file(listen.tls.key or None, (*place, "key"), is_key=True),
             "client_ca": environment.file(listen.tls.client_ca, (*place, "client_ca")),
         }
         if written["cert"] is None or written["key"] is None:
@@ -407,6 +418,8 @@ class _Loader:
     def _entry(self, listen: models.Listen, rules: Mapping[str, Any], path: Path) -> str | None:
         """Return the table that packets enter; None where there are no rules at all."""
         if not any(isinstance(written, list) and written for written in rules.values()):
+            return None
+        if self.report.is_unread((*path, "entry")):
             return None
         if not rules.get(listen.entry):
             meant = did_you_mean(listen.entry, rules, foreign={})
@@ -465,16 +478,17 @@ class _Loader:
             if not isinstance(block, dict):
                 self.report.error("HEP105", "a rule is a table", path)
                 continue
-            read, whole = salvaged(models.Rule, block, path, self.report)
+            read = salvaged(models.Rule, block, path, self.report)
             if read is None:
                 continue
-            if read.name in names and whole:
-                self.report.error(
-                    "HEP102",
-                    f"two rules of table `{table}` are called `{read.name}`",
-                    (*path, "name"),
-                )
-            names.add(read.name)
+            if not self.report.is_unread((*path, "name")):
+                if read.name in names:
+                    self.report.error(
+                        "HEP102",
+                        f"two rules of table `{table}` are called `{read.name}`",
+                        (*path, "name"),
+                    )
+                names.add(read.name)
             rule = reader.read(read, table, path)
             tests = [
                 cases.rule_test(test, table, read.name, (*path, "test", number))

@@ -39,6 +39,8 @@ def check_loops(
     """
     for name, destination in destinations.items():
         for at, url in enumerate(destination.urls):
+            if not url.host:  # it could not be read
+                continue
             path = ("destinations", name, "url", at)
             if machine is not None and not _addresses(url, machine):
                 report.warning(

@@ -57,6 +57,11 @@ def check_not_generic(key: ChunkKey) -> None:
         raise UnknownFieldError(text, "HEP110", f"write `{name}`")
 
 
+def unread_field(name: str, edit: str | None = None) -> Field:
+    """Return what stands for a field whose definition is wrong: everything goes with it."""
+    return Field(name, Kind.JSON, "", lambda _: None, edit=edit, bits=64)
+
+
 _DEPTH: Final = {"sip": 1, "rtcp": 1, "vq": 1, "map": 1, "json": 1, "geo": 2}
 """How many keys follow the first word of a dotted name; `sip.header` has one more."""
 
@@ -153,7 +158,7 @@ class Names:
                 hint = f"did you mean `map.{meant}`?" if meant else f"write `[maps.{rest}]`"
                 raise UnknownFieldError(f"unknown map `{rest}`", "HEP210", hint)
             # One that cannot be read was reported, and whatever is compared with it fits.
-            return self.maps[rest] or Field(name, Kind.JSON, "", lambda _: None)
+            return self.maps[rest] or unread_field(name)
         if name in GEO:
             kind = "asn" if name.endswith(".asn") else "city"
             if kind not in self.geo:

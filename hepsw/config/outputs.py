@@ -57,7 +57,7 @@ def check_exposure(
 ) -> None:
     """Warn of what leaves in clear text for a public address."""
     for name, destination in destinations.items():
-        if destination.privacy is not None:
+        if destination.privacy is not None or report.is_unread(("destinations", name, "privacy")):
             continue
         for at, url in enumerate(destination.urls):
             if url.scheme != "tls" and _is_public(url, machine):
@@ -72,7 +72,7 @@ def check_exposure(
 def _is_public(url: Url, machine: Machine | None) -> bool:
     if url.address is not None:
         return url.address.is_global
-    if machine is None:
+    if machine is None or not url.host:  # without a host it could not be read
         return False
     return any(address.is_global for address in machine.addresses(url.host))
 

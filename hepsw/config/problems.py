@@ -20,6 +20,14 @@ class Report:
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
         self.problems = sources.problems
+        self.unread: set[Path] = set()
+        """What was wrong, reported and left out: whatever is there instead says nothing."""
+
+    def is_unread(self, path: Path) -> bool:
+        """Return whether something of a value was left out, or all of it."""
+        return any(
+            path == place[: len(path)] or place == path[: len(place)] for place in self.unread
+        )
 
     def error(self, code: str, text: str, path: Path, hint: str | None = None) -> None:
         """Report an error at the value of a path."""

@@ -90,14 +90,19 @@ class StoreReader:
                 spool = spool.model_copy(update={"path": str(folder)})
         columns = self._columns(written, (*path, "columns"))
         is_database = written.scheme == "postgres"
+        is_unread = self._report.is_unread((*path, "url"))
         return StoreSettings(
             name=name,
             scheme=written.scheme,
-            file=FilePath() if is_database else self._file(str(written.url), (*path, "url")),
+            file=(
+                FilePath()
+                if is_database or is_unread
+                else self._file(str(written.url), (*path, "url"))
+            ),
             batch=written.batch,
             url=(
                 database_url(written.url, self._environment, (*path, "url"))
-                if is_database
+                if is_database and not is_unread
                 else None
             ),
             layout=written.layout,
@@ -152,6 +157,7 @@ class StoreReader:
 
     def _columns(self, store: models.Store, path: Path) -> tuple[tuple[str, Template], ...]:
         written = store.columns
+        is_known_layout = not self._report.is_unread((*path[:-1], "layout"))
         if len(written) > MOST:
             self._report.key_error("HEP106", f"more than {MOST} columns", path)
         found: dict[str, tuple[str, Template]] = {}
@@ -165,7 +171,7 @@ class StoreReader:
                     place,
                     "letters, digits and _, at most 63 of them, no digit first",
                 )
-            elif is_taken(name, store.layout):
+            elif is_known_layout and is_taken(name, store.layout):
                 self._report.key_error(
                     "HEP102", f"`{name}` is a column already", place, "give it another name"
                 )

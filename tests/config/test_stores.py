@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 
 import pytest
 
@@ -11,14 +12,15 @@ from hepsw.config import columns
 from hepsw.config.configuration import Keep
 from hepsw.config.diagnostics import render
 from hepsw.config.load import load
-from hepsw.config.models.outputs import USED_BY
+from hepsw.config.models.outputs import MOST_ROWS, USED_BY
 from hepsw.fields.profiles import PROFILES
 from hepsw.hep import build, decode
 from hepsw.sinks.stores import rows
-from hepsw.sinks.stores.postgres import hepsw_layout
+from hepsw.sinks.stores.postgres import hepsw_layout, schema
 from hepsw.sinks.stores.postgres.homer7 import Homer7
 from hepsw.sinks.stores.postgres.homer7_row import JSONB
 from hepsw.sinks.stores.profile import PROFILES as PROFILES_OF_SINKS
+from hepsw.sinks.stores.store import Store
 from hepsw.view import View
 
 LISTEN = '[[listen]]\nurl = "udp://127.0.0.1:9060"\n'
@@ -105,6 +107,14 @@ def test_keep(tmp_path, written, kept):
     """A duration, a size, or durations by profile."""
     found = store(tmp_path, f'[stores.s]\nurl = "sqlite://x.db"\nkeep = {written}')
     assert found.keep == kept
+
+
+def test_the_largest_batch(tmp_path):
+    """As many rows as wait in memory, for a minute: within it the queue is never too short."""
+    text = '[stores.s]\nurl = "sqlite://x.db"\nbatch = { rows = 8192, every = "1m" }'
+    batch = store(tmp_path, text).batch
+    assert (batch.rows, batch.every) == (Store.QUEUE_PACKETS, 60.0)
+    assert MOST_ROWS == Store.QUEUE_PACKETS
 
 
 def test_files_follow_each_other(tmp_path):
@@ -265,6 +275,20 @@ def test_keys_that_go_with_every_store(tmp_path):
             "`partition` must be at least 1m",
             None,
         ),
+        (
+            'url = "sqlite://x"\nbatch.rows = 8193',
+            "HEP106",
+            "`rows` must be at most 8192",
+            "so many packets wait in memory for a store: a larger batch is never met",
+        ),
+        ('url = "sqlite://x"\nbatch.rows = 0', "HEP106", "`rows` must be more than 0", None),
+        (
+            'url = "sqlite://x"\nbatch.every = "61s"',
+            "HEP106",
+            "`every` must be at most 1m",
+            "what waits for others is in memory alone: a crash loses it",
+        ),
+        ('url = "sqlite://x"\nbatch.every = "0s"', "HEP106", "`every` must be more than 0", None),
         (
             'url = "sqlite://x"\ncolumns = { "a b" = "x" }',
             "HEP106",
@@ -437,6 +461,20 @@ def test_columns_of_stores_are_taken(names):
     """Whatever stores make of a packet has a name that no further column may have."""
     assert {name for name in names if not columns.is_taken(name, "hepsw")} == set()
     assert all(columns.is_column_name(name) for name in names)
+
+
+@pytest.mark.parametrize("name", ["id", *Homer7.columns])
+def test_columns_of_homer_are_taken(tmp_path, name):
+    """Every column of HOMER's tables; an error at the name, in any case, with its cure."""
+    assert any(re.search(rf"\b{name} [a-z]", made) for made in schema.homer7_statements())
+    for written in (name, name.upper()):
+        text = f'[stores.s]\nurl = "{URLS["postgres"]}"\nlayout = "homer7"\n'
+        loaded = judged(tmp_path, f'{text}columns = {{ {written} = "x" }}')
+        (problem,) = loaded.problems.sorted()
+        said = ("HEP102", f"`{written}` is a column already", "give it another name")
+        assert (problem.code, problem.text, problem.hint) == said
+        place = loaded.sources.where(("stores", "s", "columns", written), key=True)
+        assert (problem.file, problem.span) == place
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,16 @@ from pydantic import (
     Field,
     Tag,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 
 from hepsw.config.units import Url, duration, rate, share, size, url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import ValidatorFunctionWrapHandler
 
 NAME: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 """What rules, counters and labels may be called."""
@@ -41,6 +47,27 @@ class Block(BaseModel):
         populate_by_name=False,
         arbitrary_types_allowed=True,
     )
+
+
+class Unread:
+    """Stands where a key is missing or wrong, so that the rest of its block can be judged."""
+
+    def __init__(self, written: object) -> None:
+        self.written = written
+        """What stood there; None where nothing did."""
+
+
+def or_unread(stand_in: Callable[[object], object]) -> WrapValidator:
+    """Let a key that must be there be unread.
+
+    Args:
+        stand_in: returns the value that the key has then, of what was written.
+    """
+
+    def read(written: object, validate: ValidatorFunctionWrapHandler) -> object:
+        return stand_in(written.written) if isinstance(written, Unread) else validate(written)
+
+    return WrapValidator(read)
 
 
 def listed(written: object) -> object:
@@ -130,6 +157,22 @@ Duration = Annotated[float, BeforeValidator(duration), as_written(DURATION)]
 Size = Annotated[int, BeforeValidator(size), as_written(SIZE)]
 Rate = Annotated[float, BeforeValidator(rate), as_written(RATE)]
 Share = Annotated[float, BeforeValidator(share), as_written(SHARE)]
+
+
+def read_urls(written: object) -> list[Url]:
+    """Return the urls of a list as far as each can be read: without a host where it cannot.
+
+    The others stay in their places, and the scheme still tells what goes with it.
+    """
+    return [_readable(item) for item in listed(written)]  # type: ignore[attr-defined] # a list
+
+
+def _readable(written: object) -> Url:
+    try:
+        return url(written)
+    except ValueError:
+        scheme, separator, _ = str(written).partition("://")
+        return Url(scheme if separator else "", "", 0)
 
 
 def one_of(*schemes: str, verb: str) -> Any:

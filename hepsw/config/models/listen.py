@@ -15,6 +15,8 @@ from hepsw.config.models.block import (
     as_written,
     listed,
     one_of,
+    or_unread,
+    read_urls,
 )
 from hepsw.config.units import size
 
@@ -42,9 +44,9 @@ def _receive_buffer(written: object) -> int:
 class ListenTls(Block):
     """`tls = { cert, key, client_ca, names }` of a listener."""
 
-    cert: str
+    cert: Annotated[str, or_unread(lambda _: "")]
     """The certificate chain, PEM."""
-    key: str
+    key: Annotated[str, or_unread(lambda _: "")]
     """Its key, PEM."""
     client_ca: str | None = None
     """Whose certificates clients must show; none are asked for without it."""
@@ -57,7 +59,9 @@ class Listen(Block):
 
     name: Annotated[str, Field(min_length=1)] | None = None
     """What rules and counters call it [the url]."""
-    url: Annotated[list[ListenUrl], BeforeValidator(listed), Field(min_length=1)]
+    url: Annotated[
+        list[ListenUrl], BeforeValidator(listed), Field(min_length=1), or_unread(read_urls)
+    ]
     """`udp://host:port`, `tcp://host:port` or `tls://host:port`; one or a list [port 9060, TLS
     9061]."""
     entry: str = "main"

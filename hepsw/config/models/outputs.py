@@ -28,16 +28,20 @@ from hepsw.config.models.block import (
     listed,
     one_of,
     one_shape,
+    or_unread,
+    read_urls,
 )
-from hepsw.config.units import duration, shown, size
+from hepsw.config.units import duration, duration_text, shown, size
 from hepsw.fields.profiles import PROFILES
+
+SCHEMES: Final = ("udp", "tcp", "tls", "sip")
 
 if TYPE_CHECKING:
     from hepsw.config.units import Url
 
     DestinationUrl = Url
 else:
-    DestinationUrl = one_of("udp", "tcp", "tls", "sip", verb="send to")
+    DestinationUrl = one_of(*SCHEMES, verb="send to")
 
 
 Number = TypeVar("Number", int, float)
@@ -94,7 +98,12 @@ class Destination(Block):
     and what a dying far side had acknowledged and not read is lost.
     """
 
-    urls: Annotated[list[DestinationUrl], BeforeValidator(listed), Field(alias="url", min_length=1)]
+    urls: Annotated[
+        list[DestinationUrl],
+        BeforeValidator(listed),
+        Field(alias="url", min_length=1),
+        or_unread(read_urls),
+    ]
     """`udp://host:port`, `tcp://host:port`, `tls://host:port` or `sip://host:port`; one or a list
     [port 9060, TLS 9061, SIP 5060]."""
     policy: Literal["failover", "hash", "round-robin"] = "failover"
@@ -144,12 +153,40 @@ class Destination(Block):
         return written
 
 
+MOST_ROWS: Final = 8192
+"""Rows of a batch: as many packets as wait in memory for a store. What waits is bounded in octets
+too, and counts in `[switch] memory` until its batch is done with."""
+MOST_SECONDS: Final = 60.0
+"""How long a row may wait for others: so much is lost with a process that is killed."""
+
+
+def _batch_rows(written: object) -> object:
+    if isinstance(written, int) and written > MOST_ROWS:
+        raise UnfitError(
+            f"`rows` must be at most {MOST_ROWS}",
+            "so many packets wait in memory for a store: a larger batch is never met",
+        )
+    return written
+
+
+def _batch_every(written: object) -> float:
+    seconds = duration(written)
+    if seconds > MOST_SECONDS:
+        raise UnfitError(
+            f"`every` must be at most {duration_text(MOST_SECONDS)}",
+            "what waits for others is in memory alone: a crash loses it",
+        )
+    return seconds
+
+
 class Batch(Block):
     """`batch = { rows, every }`: how a store groups its writes."""
 
-    rows: PositiveInt = 2000
+    rows: Annotated[PositiveInt, Field(le=MOST_ROWS), BeforeValidator(_batch_rows)] = 2000
     """Rows written at once [2000]."""
-    every: Annotated[Duration, Field(gt=0)] = 1.0
+    every: Annotated[
+        float, Field(gt=0, le=MOST_SECONDS), BeforeValidator(_batch_every), as_written(DURATION)
+    ] = 1.0
     """Longest time that a row waits for others [`1s`]."""
 
 
@@ -226,6 +263,15 @@ def _rotate(written: object) -> int:
     return octets
 
 
+def _scheme_alone(written: object) -> str:
+    """Return what a url that cannot be read still says: with what the other keys must go."""
+    scheme, separator, _ = written.partition("://") if isinstance(written, str) else ("", "", "")
+    if isinstance(written, dict):
+        return f"{DATABASE_SCHEMES[0]}://"
+    known = separator and scheme in {*FILE_SCHEMES, *DATABASE_SCHEMES}
+    return f"{scheme}://" if known else ""
+
+
 LEAST_FILE: Final = 64 << 10
 """Octets: less would make a file of every few packets."""
 
@@ -257,7 +303,7 @@ class Store(Block):
     written last before the process was killed may be written again.
     """
 
-    url: StoreUrl
+    url: Annotated[StoreUrl, or_unread(_scheme_alone)]
     """`sqlite://file`, `pcap://file`, `jsonl://file` or `postgres://host/database`; a relative file
     starts at the folder of the TOML file. Names of pcap and jsonl files take parts of the packet's
     time, UTC."""
@@ -297,17 +343,18 @@ class Store(Block):
 
     @property
     def scheme(self) -> str:
-        """`sqlite`, `pcap`, `jsonl` or `postgres`."""
+        """`sqlite`, `pcap`, `jsonl` or `postgres`; empty where the url does not tell."""
         return _scheme(self.url)
 
-    @field_validator("layout", "partition", "keep", "rotate", "columns")
+    # Before the value is looked at: of a key that is to be taken out it does not matter.
+    @field_validator("layout", "partition", "keep", "rotate", "columns", mode="before")
     @classmethod
     def _goes_with_the_url(cls, value: Any, info: ValidationInfo) -> Any:
-        # A url that cannot be read was reported, and says nothing about the rest.
-        if "url" in info.data and info.field_name is not None:
+        # Where the url cannot be read, this is asked again with as much of it as can.
+        scheme = _scheme(info.data.get("url", ""))
+        if scheme and info.field_name is not None:
             per_profile = info.field_name == "keep" and isinstance(value, dict)
             key = "a duration for each profile" if per_profile else info.field_name
-            scheme = _scheme(info.data["url"])
             users = USED_BY.get(key, (scheme,))
             if scheme not in users:
                 named = key if per_profile else f"`{key}`"
@@ -363,13 +410,16 @@ class Privacy(Block):
     """Headers of SIP that do not leave [none]."""
     sdp: Literal["drop", "keep"] = "drop"
     """Session descriptions [`drop`]."""
-    key: Secret | None = None
+    key: Annotated[
+        Secret | None, Field(validate_default=True), or_unread(lambda _: Secret.model_construct())
+    ] = None
     """Of the keyed hash: same caller, same token."""
     other: Literal["drop", "keep"] = "drop"
     """A payload that the profile cannot read [`drop`]."""
 
-    @model_validator(mode="after")
-    def _hash_wants_a_key(self) -> Privacy:
-        if self.users == "hash" and self.key is None:
+    @field_validator("key")
+    @classmethod
+    def _hash_wants_a_key(cls, key: Secret | None, info: ValidationInfo) -> Secret | None:
+        if info.data.get("users") == "hash" and key is None:
             raise ValueError('`users = "hash"` wants a `key`: without one, numbers can be guessed')
-        return self
+        return key

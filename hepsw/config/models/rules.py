@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hepsw.config.models.block import NAME, Block, Duration, Names, Rate, Share, Strings, listed
+from hepsw.config.models.block import (
+    NAME,
+    Block,
+    Duration,
+    Names,
+    Rate,
+    Share,
+    Strings,
+    listed,
+    or_unread,
+)
 
 
 class Outputs(Block):
@@ -43,14 +53,14 @@ class LogLine(Block):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Its level [`info`]."""
-    text: str
+    text: Annotated[str, or_unread(lambda _: "")]
     """A template."""
 
 
 class Sample(Block):
     """`sample = { keep, by }`: a share of the packets that match."""
 
-    keep: Share
+    keep: Annotated[Share, or_unread(lambda _: 1.0)]
     """The share, as `"10%"`."""
     by: str = "call"
     """The field whose packets are kept or not kept together [call]."""
@@ -74,7 +84,7 @@ class Dedupe(Block):
 class Limit(Block):
     """`limit = { rate, burst, per, over }`: how many packets pass."""
 
-    rate: Rate
+    rate: Annotated[Rate, or_unread(lambda _: 1.0)]
     """So many a second, minute or hour: `"200/s"`."""
     burst: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     """So many at once [those of one second]."""
@@ -93,10 +103,10 @@ class RuleTest(Block):
 
     name: str = ""
     """What it shows; a note."""
-    given: Any
+    given: Annotated[Any, or_unread(lambda _: {})]
     """Fields of a packet, `{ hex }`, `{ pcap, frame }`, or a list of these with `at`; `times` says
     how often one comes."""
-    expect: dict[str, Any]
+    expect: Annotated[dict[str, Any], or_unread(lambda _: {})]
     """What must become of the last packet."""
 
 
@@ -107,7 +117,7 @@ class PathTest(RuleTest):
 class Rule(Block):
     """`[[rules.t]]`: one rule of table t."""
 
-    name: Name
+    name: Annotated[Name, or_unread(lambda _: "unnamed")]
     """What counters and the log call it; unique in its table."""
     match: dict[str, Any] = {}
     """Conditions, all of which must hold; without any the rule always matches."""
