@@ -22,16 +22,17 @@ import orjson
 from hepsw.errors import EditError, PacketError, StoreError
 from hepsw.fields import CATALOGUE
 from hepsw.hep import build, decode
-from hepsw.sinks.stores.postgres import schema
+from hepsw.sinks.stores.postgres import answers, schema
 from hepsw.sinks.stores.postgres.connection import connect
 from hepsw.sinks.stores.postgres.hepsw_layout import storable_key
 from hepsw.sinks.stores.postgres.layout import PG_EPOCH_US, layout_of, moment
 from hepsw.sinks.stores.postgres.loop import OwnLoop
+from hepsw.sinks.stores.postgres.messages import damaged
 from hepsw.sinks.stores.postgres.trouble import foreign, secrets_of, translated
 from hepsw.view import SIP, Peer, View
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine, Iterator, Mapping
+    from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 
     from hepsw.config.configuration import StoreSettings
     from hepsw.sinks.stores.postgres.connection import Connection
@@ -79,7 +80,9 @@ class PostgresArchive:
         self._url = settings.url.reveal().decode()
         self._layout = layout_of(settings)
         is_homer7 = self._layout.name == "homer7"
-        self._columns = ", ".join(_HOMER7 if is_homer7 else _HEPSW)
+        columns = _HOMER7 if is_homer7 else _HEPSW
+        self._columns = ", ".join(columns)
+        self._names = [column.rpartition(" ")[2] for column in columns]
         self._view = _homer7_view if is_homer7 else _hepsw_view
         calls = (
             ("sid", "protocol_header->>'correlation_id'")
@@ -155,7 +158,10 @@ class PostgresArchive:
             f"EXPLAIN (FORMAT JSON) SELECT FROM {table} "
             f"WHERE {column} >= {since} AND {column} < {until}"
         )
-        return int(orjson.loads(plan)[0]["Plan"]["Plan Rows"])
+        try:
+            return int(orjson.loads(plan)[0]["Plan"]["Plan Rows"])
+        except (ValueError, TypeError, LookupError):
+            raise damaged("no plan of a query") from None
 
     def _pages(self, table: str, since_us: int, until_us: int) -> Iterator[Stamped]:
         """Yield the packets of one table in order of time."""
@@ -166,12 +172,15 @@ class PostgresArchive:
             yield from self._views(table, rows)
             if len(rows) < PAGE:
                 return
-            after = rows[-1]["at_us"] + PG_EPOCH_US, rows[-1]["id"]
+            last = rows[-1]["at_us"] + PG_EPOCH_US, rows[-1]["id"]
+            if last <= after:  # it would never end
+                raise damaged("rows that are not in order")
+            after = last
 
-    async def _page(self, table: str, after: tuple[int, int], until_us: int) -> list[Any]:
+    async def _page(self, table: str, after: tuple[int, int], until_us: int) -> Sequence[Any]:
         column = schema.quoted(self._layout.time_column)
         # The first condition is for the partitions: a comparison of two columns chooses none.
-        rows: list[Any] = await self._asked().fetch(
+        rows = await self._asked().fetch(
             f"SELECT {column} AS at_us, id, {self._columns} FROM {table} "  # noqa: S608 - names of our own
             f"WHERE {column} >= $1 AND {column} < $2 AND ({column} > $1 OR id > $3) "
             f"ORDER BY {column}, id LIMIT {PAGE}",
@@ -179,28 +188,33 @@ class PostgresArchive:
             moment(_within(until_us)),
             after[1],
         )
-        return rows
+        return self._rows(rows)
 
-    async def _by_call(self, table: str, keys: list[str], most: int) -> list[Any]:
+    async def _by_call(self, table: str, keys: list[str], most: int) -> Sequence[Any]:
         column = schema.quoted(self._layout.time_column)
-        rows: list[Any] = await self._asked().fetch(
+        rows = await self._asked().fetch(
             f"SELECT {column} AS at_us, id, {self._columns} FROM {table} "  # noqa: S608 - as above
             f"WHERE {self._is_of_call} LIMIT $2",
             keys,
             most,
         )
-        return rows
+        return self._rows(rows)
 
     async def _counted(self, table: str, keys: list[str], most: int) -> int:
-        number: int = await self._asked().fetchval(
+        number = await self._asked().fetchval(
             f"SELECT count(*) FROM "  # noqa: S608 - as above
             f"(SELECT FROM {table} WHERE {self._is_of_call} LIMIT $2) AS found",
             keys,
             most,
         )
-        return number
+        return answers.value(number, int)
 
-    def _views(self, table: str, rows: list[Any]) -> Iterator[Stamped]:
+    def _rows(self, answer: Sequence[Any]) -> Sequence[Any]:
+        """Return rows that have all columns; what is in most of them is looked at one by one."""
+        columns = dict.fromkeys(self._names, object)
+        return answers.rows(answer, **{**columns, "at_us": int, "id": int})
+
+    def _views(self, table: str, rows: Sequence[Any]) -> Iterator[Stamped]:
         for row in rows:
             try:
                 at_us = row["at_us"] + PG_EPOCH_US
@@ -255,11 +269,11 @@ def _hepsw_view(_table: str, row: Mapping[str, Any], _at_us: int) -> View:
             _packed(row["local_ip"]),
             _within_bits(row["local_port"], 16),
             _text(row["listener"]),
-            row["peer_name"],
+            None if row["peer_name"] is None else _text(row["peer_name"]),
         )
     )
-    packet = decode(bytes(row["frame"]))
-    received_us = row["received"] + PG_EPOCH_US
+    packet = decode(_octets(row["frame"]))
+    received_us = _time_us(row["received"])
     return View(packet, peer, received_us, resumed=bool(row["resumed"]))
 
 
@@ -268,9 +282,9 @@ def _peer(told: tuple[bytes, int, str, bytes, int, str, str | None]) -> Peer:
     return Peer(*told)
 
 
-def _packed(inet: bytes | None) -> bytes:
+def _packed(inet: object) -> bytes:
     """Return the octets of an `inet` as it travels: a whole address, no network."""
-    if inet is None or len(inet) not in {8, 20} or inet[1] != 8 * (len(inet) - 4):
+    if not isinstance(inet, bytes) or len(inet) not in {8, 20} or inet[1] != 8 * (len(inet) - 4):
         raise DamagedError("damaged", "not an address")
     return inet[4:]
 
@@ -279,6 +293,18 @@ def _within_bits(number: object, bits: int) -> int:
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 1 << bits:
         raise DamagedError("damaged", f"not a number of {bits} bits: {number!r}")
     return number
+
+
+def _time_us(since_pg: object) -> int:
+    if not isinstance(since_pg, int):
+        raise DamagedError("damaged", f"not a time: {since_pg!r}")
+    return since_pg + PG_EPOCH_US
+
+
+def _octets(written: object) -> bytes:
+    if not isinstance(written, bytes):
+        raise DamagedError("damaged", f"not octets: {written!r}")
+    return written
 
 
 def _text(written: object) -> str:
@@ -346,10 +372,10 @@ def _agent(header: Mapping[str, Any]) -> tuple[str | None, int | None]:
     return written, None
 
 
-def _json(octets: bytes) -> dict[str, Any]:
+def _json(octets: object) -> dict[str, Any]:
     """Return an object out of a jsonb as it travels, its version in front."""
     try:
-        found = orjson.loads(octets[1:])
+        found = orjson.loads(_octets(octets)[1:])
     except orjson.JSONDecodeError as error:
         raise DamagedError("damaged", str(error)) from None
     if not isinstance(found, dict):

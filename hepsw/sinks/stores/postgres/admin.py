@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from hepsw.sinks.stores.admin import Status, TableStatus
-from hepsw.sinks.stores.postgres import schema
+from hepsw.sinks.stores.postgres import answers, schema
 from hepsw.sinks.stores.postgres.connection import connect
 from hepsw.sinks.stores.postgres.layout import PG_EPOCH_US, layout_of
 from hepsw.sinks.stores.postgres.loop import OwnLoop
@@ -72,19 +72,27 @@ class PostgresAdmin:
         return self._run(self._status)
 
     async def _init(self, connection: Connection) -> list[str]:
-        before = {row[0] for row in await connection.fetch(_RELATIONS)}
+        before = set(answers.values(await connection.fetch(_RELATIONS), str))
         async with connection.transaction():
             await connection.execute(f"SELECT pg_advisory_xact_lock({DDL_LOCK})")
             for statement in self._layout.statements():
                 # Indexes of tables that HOMER filled may take long.
                 await connection.execute("SET LOCAL statement_timeout = 0")
                 await connection.execute(statement, timeout=PATIENCE_SECONDS)
-        after = {row[0] for row in await connection.fetch(_RELATIONS)}
+        after = set(answers.values(await connection.fetch(_RELATIONS), str))
         return [f"created {name}" for name in sorted(after - before)] or ["all was there"]
 
     async def _status(self, connection: Connection) -> Status:
-        version = await connection.fetchval("SHOW server_version")
-        found = await connection.fetch(_SIZES, list(self._layout.parents))
+        version = answers.value(await connection.fetchval("SHOW server_version"), str)
+        found = answers.rows(
+            await connection.fetch(_SIZES, list(self._layout.parents)),
+            name=str,
+            is_there=bool,
+            may_insert=bool | None,
+            may_select=bool | None,
+            rows=int,
+            octets=int,
+        )
         there = [row for row in found if row["is_there"]]
         status = Status(f"PostgreSQL {version}", self._layout.name if there else "")
         notes = [f"{row['name']} is missing" for row in found if not row["is_there"]]
@@ -116,12 +124,13 @@ class PostgresAdmin:
         other = await connection.fetchval(_OTHER, table)
         if other is None:
             return [f"{table}{schema.OTHER} is missing"]
+        answers.value(other, str)
         if not await connection.fetchval(_MAY_READ, other):
             return [f"no right to read {other}"]
         count = await connection.fetchval(
             f"SELECT count(*) FROM (SELECT FROM {other} LIMIT {COUNTED}) AS counted"  # noqa: S608 - a name out of the catalogue, quoted by it
         )
-        if not count:
+        if not answers.value(count, int):
             return []
         written = f"{COUNTED} or more" if count == COUNTED else str(count)
         return [f"{other} holds {written} rows without a partition of their own"]
@@ -129,8 +138,10 @@ class PostgresAdmin:
     async def _span(self, connection: Connection, table: str) -> tuple[int | None, int | None]:
         """Return the first and the last time of a table; by index."""
         column = schema.quoted(self._layout.time_column)
-        row = await connection.fetchrow(f"SELECT min({column}), max({column}) FROM {table}")  # noqa: S608 - as above
-        oldest, newest = row
+        row = await connection.fetchrow(
+            f"SELECT min({column}) AS oldest, max({column}) AS newest FROM {table}"  # noqa: S608 - as above
+        )
+        ((oldest, newest),) = answers.rows([row or {}], oldest=int | None, newest=int | None)
         return (
             None if oldest is None else oldest + PG_EPOCH_US,
             None if newest is None else newest + PG_EPOCH_US,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hepsw.errors import StoreError
 from hepsw.sinks.stores.postgres.guard import is_guarded
-from hepsw.sinks.stores.postgres.trouble import secrets_of, translated
+from hepsw.sinks.stores.postgres.messages import damaged
+from hepsw.sinks.stores.postgres.trouble import is_of_the_protocol, secrets_of, translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,6 +100,11 @@ async def connect(url: str, name: str, seconds: float = CONNECT_SECONDS) -> Conn
         raise StoreError("no server is what `target_session_attrs` asks for", "connect") from None
     except (ValueError, asyncpg.InterfaceError) as error:
         _end(connection)
+        if connection is not None or is_of_the_protocol(error):
+            # The url was good for an answer, so it is the answer that is not.
+            if isinstance(error, asyncpg.InterfaceError):
+                raise translated(error, secrets) from error
+            raise damaged(type(error).__name__) from error
         raise StoreError(f"the url cannot be used ({_of_url(error)})", "login") from None
     except Exception as error:
         _end(connection)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hepsw.errors import StoreError
 from hepsw.sinks.stores.postgres.guard import GuardedLoop
+from hepsw.sinks.stores.postgres.messages import damaged
+from hepsw.sinks.stores.postgres.trouble import is_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -30,13 +32,17 @@ class OwnLoop:
         """Return what a coroutine does.
 
         Raises:
-            StoreError: what came over the connection is nothing that a server says.
+            StoreError: what came over the connection is nothing that a server says, or makes no
+                sense.
             Exception: what else the coroutine raises.
         """
         try:
             return self._loop.run_until_complete(work)
         except Exception as error:
             fault = self._loop.fault
+            if fault is None and is_unreadable(error):
+                # Its words may quote what was read.
+                fault = damaged(type(error).__name__)
             if fault is None:
                 raise
             # What asyncpg says of it is that the connection ended, or nothing.

@@ -20,6 +20,7 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hepsw.sinks.stores.postgres import answers
 from hepsw.sinks.stores.postgres.schema import index_statements, quoted
 from hepsw.sinks.stores.postgres.trouble import state_of
 
@@ -112,7 +113,15 @@ class Partition(NamedTuple):
 async def look(connection: Connection, parents: Iterable[str]) -> list[Partition]:
     """Return all partitions of some tables, in order of time."""
     found = []
-    for row in await connection.fetch(_CATALOGUE, list(parents)):
+    told = answers.rows(
+        await connection.fetch(_CATALOGUE, list(parents)),
+        parent=str,
+        name=str,
+        bare=str,
+        bounds=str | None,
+        is_other=bool,
+    )
+    for row in told:
         lower, upper = _bounds(row["bounds"] or "")
         parent = row["parent"]
         is_ours = re.fullmatch(re.escape(parent) + r"_\d{8}_\d{4}", row["bare"]) is not None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from hepsw.sinks.stores.postgres import schema
+from hepsw.sinks.stores.postgres import answers, schema
 from hepsw.sinks.stores.postgres.layout import moment
 from hepsw.sinks.stores.postgres.partitions import LOCK_SECONDS, SECOND_US, look
 from hepsw.sinks.stores.postgres.trouble import state_of
@@ -181,7 +181,11 @@ class Retention:
         """Drop the oldest partition while all are too big; never one that is written to now."""
         if self._keep.octets is None:
             return False
-        rows = await connection.fetch(_SIZES, [partition.name for partition in found])
+        rows = answers.rows(
+            await connection.fetch(_SIZES, [partition.name for partition in found]),
+            name=str,
+            octets=int,
+        )
         if sum(row["octets"] for row in rows) <= self._keep.octets:
             return False
         sizes = {row["name"]: row["octets"] for row in rows}
@@ -192,7 +196,7 @@ class Retention:
         for partition in found:
             if (
                 partition.is_other
-                and 2 * sizes[partition.name] > self._keep.octets
+                and 2 * sizes.get(partition.name, 0) > self._keep.octets
                 # Its indexes are never of no size at all.
                 and await connection.fetchval(f"SELECT EXISTS (SELECT FROM {partition.name})")  # noqa: S608 - as above
             ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, unquote_plus, urlsplit
 
@@ -61,14 +62,15 @@ def is_of_the_row(error: BaseException) -> bool:
     """Return whether the error would come again with this row, and not with another.
 
     Values that cannot be what their column asks for, constraints, what a trigger raised, a text
-    that no index holds; and, of asyncpg, values that it cannot write.
+    that no index holds; and values that cannot be written. What asyncpg could not read is no row's
+    fault.
     """
     state = state_of(error)
     if state:
         if is_without_partition(error):
             return False
         return state[:2] in {"22", "23"} or state in {_INDEX_ROW_TOO_LONG, _RAISED}
-    return isinstance(error, (ValueError, TypeError, OverflowError))
+    return isinstance(error, (ValueError, TypeError, OverflowError)) and not is_unreadable(error)
 
 
 def is_without_partition(error: BaseException) -> bool:
@@ -80,6 +82,39 @@ def is_without_partition(error: BaseException) -> bool:
 def is_missing(error: BaseException) -> bool:
     """Return whether a table, a column or the default partition is not there."""
     return _BY_STATE.get(state_of(error)) == "missing" or is_without_partition(error)
+
+
+def is_unreadable(error: BaseException) -> bool:
+    """Return whether asyncpg failed at what it read: well-formed messages that make no sense.
+
+    It trusts the server, so that may be any error of Python. Errors that were raised in code of
+    ours are bugs of ours, wherever that was called from.
+    """
+    import asyncpg  # noqa: PLC0415 - as below
+
+    if isinstance(error, (StoreError, *foreign())):
+        return False
+    return isinstance(error, asyncpg.InternalClientError) or _raised_in(error) == "asyncpg"
+
+
+def is_of_the_protocol(error: BaseException) -> bool:
+    """Return whether an error was raised where asyncpg reads messages: somebody had answered."""
+    return _raised_in(error, depth=2) == "asyncpg.protocol"
+
+
+def _raised_in(error: BaseException, depth: int = 1) -> str:
+    """Return the module that an error comes out of, so many names of it.
+
+    Of what asyncpg, or we, called in the library of Python it is the caller.
+    """
+    found = ""
+    trace = error.__traceback__
+    while trace is not None:
+        names = str(trace.tb_frame.f_globals.get("__name__", "")).split(".")
+        if names[0] not in sys.stdlib_module_names:
+            found = ".".join(names[:depth])
+        trace = trace.tb_next
+    return found
 
 
 def reason_of(error: BaseException) -> str:

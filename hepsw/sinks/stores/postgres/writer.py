@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import orjson
 
 from hepsw.errors import StoreError
-from hepsw.sinks.stores.postgres import schema, trouble
+from hepsw.sinks.stores.postgres import answers, schema, trouble
 from hepsw.sinks.stores.postgres.connection import Connection, connect
 from hepsw.sinks.stores.postgres.copying import Rows, copy
 from hepsw.sinks.stores.postgres.entries import Entries
 from hepsw.sinks.stores.postgres.layout import layout_of
 from hepsw.sinks.stores.postgres.loop import OwnLoop
+from hepsw.sinks.stores.postgres.messages import damaged
 from hepsw.sinks.stores.postgres.partitions import DDL_LOCK, SECOND_US, Partitions
 from hepsw.sinks.stores.postgres.retention import Retention
 from hepsw.sinks.stores.writer import Refused, Written
@@ -153,9 +154,8 @@ class PostgresWriter:
         """Create what is missing; ask for no rights if nothing is."""
         parents = list(self._layout.parents)
         await self._check_version(connection)
-        missing = {
-            row["name"] for row in await connection.fetch(_MISSING, [schema.LEDGER, *parents])
-        }
+        asked = await connection.fetch(_MISSING, [schema.LEDGER, *parents])
+        missing = set(answers.values(asked, str))
         there = [parent for parent in parents if parent not in missing]
         if not await self._lacking(connection, there) and not missing:
             return
@@ -167,17 +167,18 @@ class PostgresWriter:
     async def _lacking(self, connection: Connection, parents: list[str]) -> list[str]:
         """Return what tables that are there still lack: columns, or a partition without bounds."""
         lacking = []
-        for row in await connection.fetch(_WITHOUT_OTHER, parents):
+        told = await connection.fetch(_WITHOUT_OTHER, parents)
+        for row in answers.rows(told, name=str, is_plain=bool):
             if row["is_plain"]:
                 raise StoreError(f"{row['name']} is there, and is no partitioned table", "schema")
             lacking.append(row["name"])
         for parent in parents:
-            found = {row["name"] for row in await connection.fetch(_COLUMNS, parent)}
+            found = answers.values(await connection.fetch(_COLUMNS, parent), str)
             lacking += [f"{parent}.{name}" for name in self._layout.columns if name not in found]
         return lacking
 
     async def _check_version(self, connection: Connection) -> None:
-        comment = await connection.fetchval(_COMMENT, schema.LEDGER) or ""
+        comment = answers.value(await connection.fetchval(_COMMENT, schema.LEDGER) or "", str)
         version = comment.removeprefix("hepsw schema ")
         if version.isdecimal() and len(version) < 9 and int(version) > schema.VERSION:
             raise StoreError(f"tables of a later hepsw: schema {version}", "schema")
@@ -285,7 +286,7 @@ class PostgresWriter:
             # what it was told before it hears that nobody is there any more.
             await connection.execute(f"LOCK TABLE {schema.LEDGER} IN SHARE MODE")
             rows = await connection.fetch(_KNOWN, spool)
-        return [(row["first"], row["last"]) for row in rows]
+        return [(row["first"], row["last"]) for row in answers.rows(rows, first=int, last=int)]
 
     # Running
 
@@ -309,13 +310,30 @@ class PostgresWriter:
             raise trouble.translated(error, self._secrets) from error
 
 
-def _known_already(found: Sorted, recorded: str | None) -> Written:
-    """Return what became of a batch that an earlier attempt committed."""
+def _known_already(found: Sorted, recorded: object) -> Written:
+    """Return what became of a batch that an earlier attempt committed.
+
+    Raises:
+        StoreError: the ledger says something else.
+    """
     written = Written(was_known=True)
     if recorded:
-        written.refused = [Refused(*entry) for entry in orjson.loads(recorded)]
+        written.refused = _recorded(recorded, sum(map(len, found.tables.values())))
     for table, entries in found.tables.items():
         count = len(entries) - sum(entry.table == table for entry in written.refused)
         if count:
             written.tables[table] = count
     return written
+
+
+def _recorded(written: object, packets: int) -> list[Refused]:
+    """Return what the ledger has of a batch of so many packets."""
+    try:
+        found = [Refused(*entry) for entry in orjson.loads(answers.value(written, str))]
+    except (ValueError, TypeError):
+        raise damaged("a ledger that hepsw did not write") from None
+    for at, *texts in found:
+        is_position = type(at) is int and 0 <= at < packets
+        if not is_position or not all(isinstance(text, str) for text in texts):
+            raise damaged("a ledger that hepsw did not write")
+    return found
