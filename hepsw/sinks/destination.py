@@ -372,6 +372,7 @@ class Destination:
             self._backlog.wake()
         for link in self._links:
             if not link.is_up and link.is_writing:
+                self.account.resent += link.begun
                 if frames := link.take_back():
                     self._spread(frames, None)
                 self._emptied.set()
@@ -395,6 +396,7 @@ class Destination:
     def _spool_from(self, link: Link) -> None:
         """Take what waits for a link to the spool, as far as that has room."""
         assert self._backlog is not None  # noqa: S101 - asked by the callers
+        self.account.resent += link.begun
         frames = self._backlog.without_replayed(link.take_back())
         link.queue.put_back(frames[self._backlog.add(frames) :])
         if len(link.queue) and self._backlog.is_open and self._moving is None:

@@ -38,6 +38,14 @@ class Link(Protocol):
         """Whether frames are in flight or wait in the queue."""
         ...
 
+    @property
+    def begun(self) -> int:
+        """Frames that the far side may have, all or in part, the first that `take_back` returns.
+
+        Who gives them to another link sends them once more.
+        """
+        ...
+
     def start(self) -> None:
         """Begin to look up and to connect, inside a running loop."""
         ...

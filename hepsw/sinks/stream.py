@@ -121,6 +121,17 @@ class StreamLink:
         """Whether frames are in flight or wait."""
         return self.in_flight > 0 or len(self.queue) > 0
 
+    @property
+    def begun(self) -> int:
+        """Frames that a connection has carried, wholly or in part, and that are not acknowledged.
+
+        See `Link`.
+        """
+        self._look()
+        in_flight = 0 if self._channel is None else self._ring.begun(self._channel.sent)
+        waiting = min(self._again_until - self.queue.first, len(self.queue))
+        return in_flight + (self._cut is not None) + max(0, waiting)
+
     def start(self) -> None:
         """Begin to connect and to send."""
         self._loop = asyncio.get_running_loop()
@@ -145,6 +156,7 @@ class StreamLink:
             self.is_up = False
             self._break(_TakenBackError())
         frames = self._flight()
+        self._again_until = 0
         return frames + self.queue.take_some(len(self.queue))
 
     async def close(self) -> None:

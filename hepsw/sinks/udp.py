@@ -115,6 +115,11 @@ class UdpLink:
         """Whether frames wait for room in the send buffer."""
         return len(self.queue) > 0
 
+    @property
+    def begun(self) -> int:
+        """Nothing, likewise."""
+        return 0
+
     def take_back(self) -> list[bytes]:
         """Give up what waits."""
         return self.queue.take_some(len(self.queue))

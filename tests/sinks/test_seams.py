@@ -156,6 +156,22 @@ async def test_order_over_a_link_that_takes_over(peer, monkeypatch):
         assert two.numbers == [0, 1]
 
 
+async def test_what_another_link_sends_once_more_is_counted(peer):
+    """What was with the first may have been read there, whoever sends it in the end."""
+    much = Queue(packets=MANY)
+    async with collectors(2) as (one, two), running(settings(one.url, two.url, queue=much)) as far:
+        await until(lambda: far.account.state == "up")
+        first = far.sink._links[0]
+        far.sink.enqueue(views_of(peer, range(MANY)))  # more than the kernel has room for
+        begun = first.begun
+        assert begun
+        first._break(ConnectionResetError())
+        await until(lambda: far.account.delivered == MANY, 10)
+        await until(lambda: set(one.numbers) | set(two.numbers) == set(range(MANY)), 10)
+        assert begun <= far.account.resent
+        assert len(one.numbers) + len(two.numbers) - MANY <= far.account.resent
+
+
 async def test_spool_of_a_destination_that_was_renamed(peer, tmp_path, quick):
     """What is kept beside and not sent is counted as lost, and only once."""
     ledger = Ledger()
