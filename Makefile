@@ -37,7 +37,7 @@ bench: $(VENV)/run $(BUILT)
 
 # Real agents, where they are installed (kamailio, sipp, sngrep, tshark); others skip with a reason.
 peers: $(VENV)/test $(BUILT)
-	$(BIN)/python -m pytest -m peer
+	$(BIN)/python -m pytest -m peer tests/peers
 
 # What takes longer: the sanitizers, more cases for every property, reloads under load, faults in
 # their full length, and 10,000,000 datagrams through both builds. The last two take half an hour

@@ -15,6 +15,10 @@ from hepsw.view import Peer
 settings.register_profile(
     "default", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+# For the other build, where one has been through all of it.
+settings.register_profile(
+    "again", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile(
     "proof", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

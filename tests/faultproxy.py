@@ -72,6 +72,8 @@ class FaultProxy:
         """How many connections have had `mute_after`."""
         self._far_port = far_port
         self._links = set()
+        self._ending = set()
+        """What closes those that were cut."""
         self._fillers = []
         self._loop = asyncio.new_event_loop()
         self._receive_buffer = receive_buffer
@@ -124,13 +126,24 @@ class FaultProxy:
         self._accepting = asyncio.create_task(self._serve(self._listener))
 
     async def _serve(self, listener):
-        while True:
-            near, _ = await self._loop.sock_accept(listener)
-            near.setblocking(False)
-            self.connections += 1
-            link = _Link(self, near)
-            self._links.add(link)
-            link.begin(self._far_port)
+        # `sock_accept` would leave open what it has just accepted when it is cancelled.
+        ready = asyncio.Event()
+        self._loop.add_reader(listener, ready.set)
+        try:
+            while True:
+                await ready.wait()
+                ready.clear()
+                with contextlib.suppress(OSError):
+                    self._begin(*listener.accept())
+        finally:
+            self._loop.remove_reader(listener)
+
+    def _begin(self, near, _):
+        near.setblocking(False)
+        self.connections += 1
+        link = _Link(self, near)
+        self._links.add(link)
+        link.begin(self._far_port)
 
     async def _stop_listening(self):
         if self._accepting is not None:
@@ -181,6 +194,7 @@ class FaultProxy:
         await self._stop_listening()
         for link in tuple(self._links):
             await link.end()
+        await asyncio.gather(*self._ending)
 
 
 class _Link:
@@ -338,7 +352,9 @@ class _Link:
             with contextlib.suppress(OSError):
                 self.near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         # The far side gets an ordinary end: what has passed can be read there.
-        asyncio.get_running_loop().create_task(self.end())
+        ending = asyncio.create_task(self.end())
+        self._proxy._ending.add(ending)
+        ending.add_done_callback(self._proxy._ending.discard)
 
     async def end(self):
         """Close both sides; octets that wait here are lost."""

@@ -11,6 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PATIENCE = 10.0
 """Seconds until something that should have happened is missed."""
+STARTS = 60.0
+"""The same for a start, which is nearly all work, and others work beside."""
 STEP = 0.01
 """Seconds between two looks at something that cannot be waited for."""
 
@@ -56,17 +58,18 @@ class Hepsw:
             if line["logger"] == "hepsw.rules" and line["text"].startswith(f"{rule}: ")
         ]
 
-    def wait_text(self, part, times=1):
+    def wait_text(self, part, times=1, patience=PATIENCE):
         """Return the text of a log line, when it has come so many times."""
         return wait_until(
             lambda: [text for text in self.texts() if part in text][times - 1 : times],
             lambda: f"no {part!r} in {self.errors}",
             alive=self.process,
+            patience=patience,
         )[0]
 
     def wait_ready(self):
         """Return when it is ready to receive."""
-        self.wait_text("ready")
+        self.wait_text("ready", patience=STARTS)
 
     # --- what it is told ---
 

@@ -4,22 +4,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+
+import warm
+from warm import Ran
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Ran(NamedTuple):
-    """What came of a command."""
-
-    status: int
-    out: str
-    err: str
+COMMAND = "from hepsw.cli import main; main()"
 
 
 def hepsw(*arguments, folder):
-    """Run a command in a folder."""
-    return python("-m", "hepsw", *arguments, folder=folder)
+    """Run a command in a folder; one that has not to import everything anew."""
+    return warm.run(COMMAND, *map(str, arguments), folder=folder, patience=30)
 
 
 def python(*arguments, folder):

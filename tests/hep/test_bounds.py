@@ -56,7 +56,7 @@ def test_memory(vendor_id):
     for frame in frames:
         decode(frame)  # what is only allocated the first time
         # Other tests may have threads at work: theirs is measured as well, now and then.
-        assert min(_peak(frame) for _ in range(20)) < 2 * len(frame)
+        assert any(_peak(frame) < 2 * len(frame) for _ in range(20))
 
 
 def _peak(frame):

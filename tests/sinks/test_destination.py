@@ -269,8 +269,9 @@ async def test_another_life(peer, tmp_path, quick):
         assert sum(far.sink.held) == 0
 
 
-async def test_break_in_the_replay(peer, tmp_path, quick):
+async def test_break_in_the_replay(peer, tmp_path, quick, monkeypatch):
     """What was read from disk and not delivered is read again: nothing is missing."""
+    monkeypatch.setattr("hepsw.sinks.backoff.BackOff.next", lambda _: 0.02)
     far_side = Collector(free_port())
     made = settings(far_side.url, spool=spool(tmp_path / "s"))
     async with running(made) as far:

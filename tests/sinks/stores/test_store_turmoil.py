@@ -147,18 +147,9 @@ class Turmoil:
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """Everything happens sooner."""
-    monkeypatch.setattr("hepsw.sinks.stores.store.GRACE", 0.03)
-    monkeypatch.setattr("hepsw.sinks.backoff.BackOff.next", lambda _: 0.01)
-    monkeypatch.setattr("hepsw.sinks.stores.attempts.FIRST", 0.01)
-    monkeypatch.setattr("hepsw.sinks.spool.worker.Worker.RETRY_SECONDS", 0.03)
-    monkeypatch.setattr(Store, "CLOSE_SECONDS", 0.1)
-
-
-@pytest.fixture
 def turmoil_of(monkeypatch, quick):
     """Return what makes a turmoil; its writers and its disk fail as it says."""
+    monkeypatch.setattr(Store, "CLOSE_SECONDS", 0.1)
     current = []
     pwrite = Files.pwrite
 

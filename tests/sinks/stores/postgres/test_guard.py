@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pgstores
 import pytest
+import warm
 from certificates import Authority
 from faultproxy import FaultProxy
 from hypothesis import given
@@ -111,17 +112,9 @@ with pgstores.writer(None, url=sys.argv[1]) as store:
 
 def run(program, url):
     """Return what a program prints; it is ended when it takes too long."""
-    done = subprocess.run(
-        [sys.executable, "-c", program, url],
-        cwd=TESTS,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.stderr == ""
-    return done.stdout
+    ran = warm.run(program, url, patience=PATIENCE)
+    assert (ran.status, ran.err) == (0, "")
+    return ran.out
 
 
 def environment():
@@ -266,7 +259,7 @@ def test_a_message_that_is_cut_ends_the_attempt(octets):
 # In the middle of a session
 
 
-@pytest.fixture(params=["plain", "tls"])
+@pytest.fixture
 def session(request, database):
     """Give the proxy before a server, and a process that has written through it.
 
@@ -342,7 +335,14 @@ def go_on(process):
 
 
 @pytest.mark.parametrize("is_asked", [False, True], ids=["idle", "asked"])
-@pytest.mark.parametrize("name", ["nul", "length-0", "length-3", "length-most", "letter"])
+@pytest.mark.parametrize(
+    ("session", "name"),
+    [
+        *(("plain", name) for name in ("nul", "length-0", "length-3", "length-most", "letter")),
+        *(("tls", name) for name in ("nul", "length-most")),
+    ],
+    indirect=["session"],
+)
 def test_a_session_ends_at_what_is_no_message(session, database, name, is_asked):
     """Whether something was asked or not; the batch fails, and another connection takes it."""
     proxy, process = session
@@ -361,6 +361,7 @@ def test_a_session_ends_at_what_is_no_message(session, database, name, is_asked)
     assert pgstores.all_rows(database) == 6
 
 
+@pytest.mark.parametrize("session", ["plain", "tls"], indirect=True)
 def test_a_session_that_ends_within_a_message_is_lost(session):
     """As any that ends: nothing is said of damage."""
     proxy, process = session
