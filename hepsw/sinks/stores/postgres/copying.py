@@ -2,10 +2,9 @@
 
 Rows are made while they are written, so the server works on the first while the last are made, each
 on a processor of its own: asyncpg would hand on half a mebibyte at once, and until then the server
-would have nothing to do. A
-COPY that fails because of a row is undone to its savepoint. The server says in which line it
-failed: what stands before is written again, the row alone for its own answer, then what stands
-behind.
+would have nothing to do. A COPY that fails because of a row is undone to its savepoint. The server
+says in which line it failed: what stands before is written again, the row alone for its own answer,
+then what stands behind.
 """
 
 from __future__ import annotations
