@@ -146,4 +146,4 @@ if __name__ == "__main__":
     time.tzset()
     os.chdir(_asked["folder"])
     sys.argv = ["hepsw", *_asked["arguments"]]
-    exec(compile(_asked["text"], "<program>", "exec"), {"__name__": "__main__"})  # noqa: S102
+    exec(compile(_asked["text"], "<program>", "exec"), {"__name__": "__main__"})  # noqa: S102 - the tests' own

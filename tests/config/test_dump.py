@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from examples import fewer
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -79,7 +78,6 @@ def test_readme_means_the_same(tmp_path, defaults):
     assert again(loaded, tmp_path / "x", defaults=defaults) == meaning(loaded.configuration)
 
 
-@fewer(4)
 @given(tables(targets=["second"]) | crowded_tables(most=20), tables(), st.booleans())
 def test_any_tables_mean_the_same(main, second, defaults):
     """Whatever rules match and do, in whatever order it is written."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from documents import any_document
-from examples import fewer
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -80,14 +79,12 @@ def test_what_is_shipped_and_shown(text):
     assert problems(tomllib.loads(text)) == []
 
 
-@fewer(4)
 @given(st.randoms(use_true_random=False))
 def test_documents(random):
     """Whatever the language has, in documents that are valid by construction."""
     assert problems(any_document(random)) == []
 
 
-@fewer(2)
 @given(tables() | crowded_tables(most=20))
 def test_tables(rules):
     """Whatever rules may say."""

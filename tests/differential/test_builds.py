@@ -5,7 +5,7 @@ and frames cut out of a stream: `transcript` writes all of it down, one process 
 a digest for each part of a block is compared. Where digests differ, the block is told again in full
 and the first datagram is shown that differs, or the first few that arrived together.
 
-How much that is: 50,000 datagrams in CI, of which the oracle judges 10,000 as well; in
+How much that is: 100,000 datagrams in CI, of which the oracle judges 10,000 as well; in
 `make proof` 10,000,000, where one packet in ten has all its fields read, and 200,000 by the oracle.
 Some datagrams hold several packets, and some none.
 """
@@ -31,7 +31,7 @@ ALL_OF_IT = slice(None)
 THE_SWITCH = slice(2, 4)
 """The digests of what the oracle knows, after the number of the block and that of what was read."""
 
-CI = 50_000
+CI = 100_000
 CI_ORACLE = 10_000
 PROOF = 10_000_000
 PROOF_ORACLE = 200_000
@@ -131,7 +131,7 @@ def test_this_build_agrees_with_the_oracle():
 @both
 @pytest.mark.proof
 def test_the_builds_agree_at_length():
-    """The same for two hundred times as many datagrams, and two hundred pools of them."""
+    """The same for a hundred times as many datagrams, and two hundred pools of them."""
     compare(["compiled", "plain"], PROOF, ALL_OF_IT, SPARSE)
 
 

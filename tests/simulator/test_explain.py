@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from calls import AGENTS, CALLS, START, Sent, any_packet, any_traffic, rebuilt
 from documents import any_document
-from examples import fewer
-from hypothesis import Phase, given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from oracle import Oracle
 from steps import steps
@@ -32,7 +31,7 @@ PEER = ["peer_ip", "peer_port", "peer_transport", "local_ip", "local_port", "lis
 STATELESS = {"scope", "dedupe", "limit"}
 
 seeds = st.integers(0, (1 << 32) - 1)
-without_shrinking = fewer(2, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+without_shrinking = settings(phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 
 def given_of(sent):

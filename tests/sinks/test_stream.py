@@ -190,7 +190,7 @@ async def test_frames_pushed_out_after_a_break_are_not_resent(at_once):
                 assert owner.account.resent <= sum(number < 1000 for number in found) == 40
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(10))
 async def test_cut_at_random_octets(at_once, monkeypatch, kind, server_context, trusting, seed):
     """Whatever is told delivered was in the far side's kernel at the cut; all arrives, in order.
 

@@ -259,7 +259,7 @@ def test_a_message_that_is_cut_ends_the_attempt(octets):
 # In the middle of a session
 
 
-@pytest.fixture
+@pytest.fixture(params=["plain", "tls"])
 def session(request, database):
     """Give the proxy before a server, and a process that has written through it.
 
@@ -335,14 +335,7 @@ def go_on(process):
 
 
 @pytest.mark.parametrize("is_asked", [False, True], ids=["idle", "asked"])
-@pytest.mark.parametrize(
-    ("session", "name"),
-    [
-        *(("plain", name) for name in ("nul", "length-0", "length-3", "length-most", "letter")),
-        *(("tls", name) for name in ("nul", "length-most")),
-    ],
-    indirect=["session"],
-)
+@pytest.mark.parametrize("name", ["nul", "length-0", "length-3", "length-most", "letter"])
 def test_a_session_ends_at_what_is_no_message(session, database, name, is_asked):
     """Whether something was asked or not; the batch fails, and another connection takes it."""
     proxy, process = session
@@ -361,7 +354,6 @@ def test_a_session_ends_at_what_is_no_message(session, database, name, is_asked)
     assert pgstores.all_rows(database) == 6
 
 
-@pytest.mark.parametrize("session", ["plain", "tls"], indirect=True)
 def test_a_session_that_ends_within_a_message_is_lost(session):
     """As any that ends: nothing is said of damage."""
     proxy, process = session
